@@ -1,1 +1,55 @@
-"""engines."""
+"""Engines: attach to a server that runs, or start a local vLLM and stop it again.
+
+    with open_engine(EngineOptions(), log_path=Path("engine.log"), progress=print) as engine:
+        requests go to engine.info.base_url, for engine.info.model
+        engine.check()  # raises EngineDied when it is gone
+
+Importing this is cheap; what is heavy is imported when an engine is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from profiler.engines.model import Engine, EngineInfo, EngineOptions
+from profiler.errors import UsageError
+
+__all__ = ["Engine", "EngineInfo", "EngineOptions", "open_engine"]
+
+
+@contextlib.contextmanager
+def open_engine(
+    options: EngineOptions, *, log_path: Path, progress: Callable[[str], None]
+) -> Iterator[Engine]:
+    """An engine that answers, for the length of a with block.
+
+    Args:
+        options: with a `base_url` attaches; otherwise starts a vLLM, provisioning one when there is none.
+        log_path: where a managed engine's output goes; its folder is made.
+        progress: takes one plain line at a time.
+
+    Raises:
+        UsageError: an option that can never work.
+        EngineUnavailable: nothing to attach to, or it could not be started or provisioned.
+        EngineDied: it ended while loading.
+    """
+    if options.base_url is not None:
+        from profiler.engines.attach import attach
+
+        engine = attach(options, progress)
+        try:
+            yield engine
+        finally:
+            engine.close()
+        return
+    if options.backend != "vllm":
+        raise UsageError(
+            f"the profiler does not start {options.backend!r} itself",
+            remedy="Start it and pass its address with --base-url.",
+        )
+    from profiler.engines.launch import managed_engine
+
+    with managed_engine(options, log_path=log_path, progress=progress) as managed:
+        yield managed

@@ -1,1 +1,1 @@
-"""record."""
+"""Recording: runs agents, watches the wire and the graph, writes spans."""

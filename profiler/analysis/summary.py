@@ -1,0 +1,219 @@
+"""The figures of a report: everything that is shown, computed once, for every format alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from profiler.analysis.phases import PHASES
+from profiler.analysis.tables import Tables
+from profiler.stats.quantiles import Quantile, quantile
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseRow:
+    """One phase over all chains."""
+
+    phase: str
+    total_ns: int
+    share: float  # of the time of all chains
+    median_ns: float  # per chain
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One position in the chains: the k-th group of calls or tools that a chain makes in a row."""
+
+    position: int
+    node: str
+    kind: str  # "call" or "tool"
+    chains: int
+    calls: int
+    time_ns: float  # median duration
+    share: float  # of the time of all chains, on the critical path
+    cumulative_ns: float  # median time from the chain's start to this step's end
+    input_tokens: float | None = None  # medians of the calls
+    growth_tokens: float | None = None  # median over chains: more than at the previous call
+    cached_share: float | None = None
+    output_tokens: float | None = None
+    ttft_ns: float | None = None
+    tpot_ns: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlowestCall:
+    """The longest call, with where to find it."""
+
+    trace_id: str
+    span_id: str
+    task_id: str
+    position: int
+    node: str
+    call_e2e_ns: int
+    ttft_ns: int | None
+    output_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compounding:
+    """How a delay of each call, or of each token, shows in the chain, while the critical path stays the same."""
+
+    path_calls: float  # LLM calls on the critical path, mean per chain
+    path_decode_tokens: float | None  # tokens after the first of each of those calls, mean per chain
+
+    def chain_ns(self, *, per_call_ns: int = 0, per_token_ns: int = 0) -> float | None:
+        """How much longer the mean chain gets; None if it depends on unknown token counts."""
+        if per_token_ns and self.path_decode_tokens is None:
+            return None
+        return self.path_calls * per_call_ns + (self.path_decode_tokens or 0) * per_token_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """All figures. Chains that failed or were warm-up are counted and in no other figure."""
+
+    chains: int
+    failed: int
+    warmup: int
+    e2e_p50: Quantile | None
+    e2e_p95: Quantile | None
+    calls_mean: float | None
+    calls_min: int | None
+    calls_max: int | None
+    total_ns: int
+    phases: Sequence[PhaseRow]
+    steps: Sequence[StepRow]
+    slowest: SlowestCall | None
+    compounding: Compounding | None
+    calls: int  # that ended well
+    failed_calls: int
+    failed_tools: int
+    joined_calls: int  # calls with engine timing
+    timing_sources: Sequence[str]
+    unstreamed_calls: int
+    cached_known_calls: int
+    unaccounted_median_share: float | None
+    unused_script_calls: int
+    failures: Sequence[tuple[str, int]] = field(default_factory=tuple)  # error type, chains
+
+
+def summarise(tables: Tables) -> Summary:
+    """Compute a report's figures from the metric tables."""
+    everything = tables.chains
+    measured = everything[~everything["warmup"]]
+    good = measured[~measured["failed"]]
+    calls = _of_good(tables.calls)
+    answered = calls[~calls["failed"]]
+    e2e = [float(value) for value in good["e2e_ns"]]
+    total = int(good["e2e_ns"].sum())
+    return Summary(
+        chains=len(measured),
+        failed=int(measured["failed"].sum()),
+        warmup=int(everything["warmup"].sum()),
+        e2e_p50=quantile(e2e, 0.50),
+        e2e_p95=quantile(e2e, 0.95),
+        calls_mean=float(good["calls"].mean()) if len(good) else None,
+        calls_min=int(good["calls"].min()) if len(good) else None,
+        calls_max=int(good["calls"].max()) if len(good) else None,
+        total_ns=total,
+        phases=_phase_rows(good, total),
+        steps=_step_rows(_of_good(tables.steps), answered, total),
+        slowest=_slowest(answered),
+        compounding=_compounding(good),
+        calls=len(answered),
+        failed_calls=int(calls["failed"].sum()),
+        failed_tools=int(good["failed_tools"].sum()),
+        joined_calls=int(answered["timing_source"].notna().sum()),
+        timing_sources=tuple(sorted(answered["timing_source"].dropna().unique())),
+        unstreamed_calls=int((~answered["stream"]).sum()),
+        cached_known_calls=int(answered["cached_tokens"].notna().sum()),
+        unaccounted_median_share=_median(good["unaccounted_ns"] / good["e2e_ns"]),
+        unused_script_calls=int(good["unused_script_calls"].sum()),
+        failures=tuple(
+            (str(name), int(count))
+            for name, count in measured[measured["failed"]]["error_type"].fillna("error").value_counts().items()
+        ),
+    )
+
+
+def _of_good(table: pd.DataFrame) -> pd.DataFrame:
+    return table[~table["warmup"] & ~table["chain_failed"]]
+
+
+def _median(values: Any) -> float | None:
+    known = values.dropna()
+    return float(known.median()) if len(known) else None
+
+
+def _phase_rows(chains: pd.DataFrame, total_ns: int) -> list[PhaseRow]:
+    rows = []
+    for phase in PHASES:
+        column = chains[f"{phase}_ns"]
+        summed = int(column.sum())
+        share = summed / total_ns if total_ns else 0.0
+        rows.append(PhaseRow(phase, summed, share, float(column.median()) if len(column) else 0.0))
+    return rows
+
+
+def _step_rows(steps: pd.DataFrame, calls: pd.DataFrame, total_ns: int) -> list[StepRow]:
+    calls = _with_growth(calls)
+    rows = []
+    for (position, node, kind), group in steps.groupby(["position", "node", "kind"], sort=True):
+        there = calls[(calls["position"] == position) & calls["trace_id"].isin(group["trace_id"])]
+        known = there[there["cached_tokens"].notna() & there["input_tokens"].notna()]
+        prompt = int(known["input_tokens"].sum()) if len(known) else 0
+        rows.append(
+            StepRow(
+                position=int(position),
+                node=str(node),
+                kind=str(kind),
+                chains=len(group),
+                calls=len(there),
+                time_ns=float((group["end_ns"] - group["start_ns"]).median()),
+                share=float(group["path_ns"].sum()) / total_ns if total_ns else 0.0,
+                cumulative_ns=float(group["cumulative_ns"].median()),
+                input_tokens=_median(there["input_tokens"]),
+                growth_tokens=_median(there["growth"]),
+                cached_share=int(known["cached_tokens"].sum()) / prompt if prompt else None,
+                output_tokens=_median(there["output_tokens"]),
+                ttft_ns=_median(there["ttft_ns"]),
+                tpot_ns=_median(there["tpot_ns"]),
+            )
+        )
+    return rows
+
+
+def _with_growth(calls: pd.DataFrame) -> pd.DataFrame:
+    """Prompt tokens more than at the chain's previous position with a call."""
+    prompts = calls.groupby(["trace_id", "position"])["input_tokens"].max().sort_index()
+    growth = prompts.groupby(level="trace_id").diff().rename("growth")
+    return calls.join(growth, on=["trace_id", "position"])
+
+
+def _slowest(calls: pd.DataFrame) -> SlowestCall | None:
+    if calls.empty:
+        return None
+    row = calls.loc[calls["call_e2e_ns"].idxmax()]
+    return SlowestCall(
+        trace_id=str(row["trace_id"]),
+        span_id=str(row["span_id"]),
+        task_id=str(row["task_id"]),
+        position=int(row["position"]),
+        node=str(row["node"]),
+        call_e2e_ns=int(row["call_e2e_ns"]),
+        ttft_ns=None if pd.isna(row["ttft_ns"]) else int(row["ttft_ns"]),
+        output_tokens=None if pd.isna(row["output_tokens"]) else int(row["output_tokens"]),
+    )
+
+
+def _compounding(chains: pd.DataFrame) -> Compounding | None:
+    if chains.empty or not int(chains["path_calls"].sum()):
+        return None
+    tokens = chains["path_decode_tokens"]
+    return Compounding(
+        path_calls=float(chains["path_calls"].mean()),
+        path_decode_tokens=None if tokens.isna().any() else float(tokens.mean()),
+    )

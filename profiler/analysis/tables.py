@@ -1,0 +1,294 @@
+"""Metric tables: one row per chain, per call, per step; typed, missing values missing.
+
+Columns and units are described in docs/metrics.md. Durations are integer nanoseconds (`_ns`); where a value may be
+missing the column is the nullable `Int64`, or `Float64` for a rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from profiler import semconv as sc
+from profiler.analysis import critical_path, phases
+from profiler.analysis.model import Span, Trace
+from profiler.analysis.phases import PHASES, PhaseSection
+
+_CHAIN_TYPES = {
+    "trace_id": "string",
+    "task_id": "string",
+    "repeat": "Int64",
+    "warmup": "bool",
+    "failed": "bool",
+    "error_type": "string",
+    "start_ns": "int64",
+    "e2e_ns": "int64",
+    "steps": "int64",
+    "calls": "int64",
+    "failed_calls": "int64",
+    "tools": "int64",
+    "failed_tools": "int64",
+    "path_calls": "int64",
+    "path_decode_tokens": "Int64",
+    "unused_script_calls": "int64",
+    **{f"{phase}_ns": "int64" for phase in PHASES},
+}
+_CALL_TYPES = {
+    "trace_id": "string",
+    "span_id": "string",
+    "task_id": "string",
+    "warmup": "bool",
+    "chain_failed": "bool",
+    "index": "int64",
+    "position": "int64",
+    "node": "string",
+    "place": "string",
+    "model": "string",
+    "attempt": "int64",
+    "failed": "bool",
+    "error_type": "string",
+    "stream": "bool",
+    "truncated": "bool",
+    "start_ns": "int64",
+    "call_e2e_ns": "int64",
+    "ttft_ns": "Int64",
+    "tpot_ns": "Float64",
+    "input_tokens": "Int64",
+    "cached_tokens": "Int64",
+    "output_tokens": "Int64",
+    "chunks": "int64",
+    "queue_ns": "Int64",
+    "prefill_ns": "Int64",
+    "decode_ns": "Int64",
+    "timing_source": "string",
+    "path_ns": "int64",
+}
+_STEP_TYPES = {
+    "trace_id": "string",
+    "warmup": "bool",
+    "chain_failed": "bool",
+    "position": "int64",
+    "node": "string",
+    "kind": "string",
+    "start_ns": "int64",
+    "end_ns": "int64",
+    "path_ns": "int64",
+    "cumulative_ns": "int64",
+}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All figures of a run."""
+
+    chains: pd.DataFrame
+    calls: pd.DataFrame
+    steps: pd.DataFrame
+
+
+def build_tables(traces: Sequence[Trace]) -> Tables:
+    """Derive every table from the traces; nothing else is read."""
+    chains: list[dict[str, Any]] = []
+    calls: list[dict[str, Any]] = []
+    steps: list[dict[str, Any]] = []
+    for trace in traces:
+        path = phases.classify(trace, critical_path.critical_path(trace))
+        rows = _ChainRows(trace, path)
+        chains.append(rows.chain())
+        calls += rows.calls()
+        steps += rows.steps()
+    return Tables(_frame(chains, _CHAIN_TYPES), _frame(calls, _CALL_TYPES), _frame(steps, _STEP_TYPES))
+
+
+def _frame(rows: list[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in types.items()}
+    )
+
+
+class _ChainRows:
+    """The rows of one chain."""
+
+    def __init__(self, trace: Trace, path: Sequence[PhaseSection]) -> None:
+        self.trace = trace
+        self.path = path
+        self.parents = trace.parent_of()
+        self.root = trace.root
+        self.warmup = bool(self.root.attributes.get(sc.WARMUP, False))
+        self.call_spans = [span for span in trace.spans if span.is_call]
+        self.tool_spans = [span for span in trace.spans if span.is_tool]
+        self.path_ns = self._path_time()
+        self.units = self._units()
+        self.position_of = {span_id: unit.position for unit in self.units for span_id in unit.span_ids}
+
+    def _path_time(self) -> dict[str, int]:
+        """Time on the critical path of each span with everything below it."""
+        total: dict[str, int] = {}
+        for section in self.path:
+            at: Span | None = section.span
+            while at is not None:
+                total[at.span_id] = total.get(at.span_id, 0) + section.duration_ns
+                at = self.parents.get(at.span_id)
+        return total
+
+    def _units(self) -> list[_Unit]:
+        """What the report shows as rows: groups of calls or tools that a chain makes one after the other.
+
+        With a graph, a unit is a superstep in which calls or tools happen; its parallel nodes are one unit.
+        Without one, each call is a unit.
+        """
+        groups: dict[tuple[object, ...], list[Span]] = {}
+        for span in sorted([*self.call_spans, *self.tool_spans], key=lambda span: span.start_ns):
+            step = self._outermost_step(span)
+            if step is None:
+                key: tuple[object, ...] = (
+                    span.attributes.get(sc.CALL_PLACE),
+                    span.attributes.get(sc.CALL_ORDINAL),
+                )
+                key = ("call", *key) if span.is_call else ("tool", span.span_id)
+                groups.setdefault(key, []).append(span)
+            else:
+                key = ("step", step.parent_id, step.attributes.get(sc.STEP_NUMBER))
+                groups.setdefault(key, []).append(step)
+        return [_Unit(position, spans) for position, spans in enumerate(groups.values(), start=1)]
+
+    def _outermost_step(self, span: Span) -> Span | None:
+        found = None
+        at: Span | None = span
+        while at is not None:
+            found = at if at.is_step else found
+            at = self.parents.get(at.span_id)
+        return found
+
+    def chain(self) -> dict[str, Any]:
+        by_phase = dict.fromkeys(PHASES, 0)
+        for section in self.path:
+            by_phase[section.phase] += section.duration_ns
+        on_path = [span for span in self.call_spans if self.path_ns.get(span.span_id)]
+        tokens = [span.attributes.get(sc.OUTPUT_TOKENS) for span in on_path if not span.failed]
+        after_first = [max(value - 1, 0) for value in tokens if value is not None]
+        attributes = self.root.attributes
+        return {
+            "trace_id": self.trace.trace_id,
+            "task_id": attributes.get(sc.TASK_ID, ""),
+            "repeat": attributes.get(sc.REPEAT),
+            "warmup": self.warmup,
+            "failed": self.root.failed,
+            "error_type": attributes.get(sc.ERROR_TYPE) if self.root.failed else None,
+            "start_ns": self.root.start_ns,
+            "e2e_ns": self.root.duration_ns,
+            "steps": sum(span.is_step for span in self.trace.spans),
+            "calls": len(self.call_spans),
+            "failed_calls": sum(span.failed for span in self.call_spans),
+            "tools": len(self.tool_spans),
+            "failed_tools": sum(span.failed for span in self.tool_spans),
+            "path_calls": len(on_path),
+            "path_decode_tokens": sum(after_first) if len(after_first) == len(tokens) else None,
+            "unused_script_calls": attributes.get(sc.UNUSED_SCRIPT_CALLS, 0),
+            **{f"{phase}_ns": value for phase, value in by_phase.items()},
+        }
+
+    def calls(self) -> list[dict[str, Any]]:
+        return [self._call(index, span) for index, span in enumerate(self.call_spans, start=1)]
+
+    def _call(self, index: int, span: Span) -> dict[str, Any]:
+        get = span.attributes.get
+        times_us = get(sc.CHUNK_TIMES_US) or ()
+        output_tokens = get(sc.OUTPUT_TOKENS)
+        step = self._outermost_step(span)
+        return {
+            "trace_id": self.trace.trace_id,
+            "span_id": span.span_id,
+            "task_id": self.root.attributes.get(sc.TASK_ID, ""),
+            "warmup": self.warmup,
+            "chain_failed": self.root.failed,
+            "index": index,
+            "position": self._position(span),
+            "node": step.attributes[sc.STEP_NODE] if step else "",
+            "place": get(sc.CALL_PLACE, ""),
+            "model": get(sc.RESPONSE_MODEL) or get(sc.REQUEST_MODEL, ""),
+            "attempt": get(sc.CALL_ATTEMPT, 1),
+            "failed": span.failed,
+            "error_type": get(sc.ERROR_TYPE),
+            "stream": bool(get(sc.REQUEST_STREAM, False)),
+            "truncated": bool(get(sc.CALL_TRUNCATED, False)),
+            "start_ns": span.start_ns,
+            "call_e2e_ns": span.duration_ns,
+            "ttft_ns": ttft_ns(times_us),
+            "tpot_ns": tpot_ns(times_us, output_tokens),
+            "input_tokens": get(sc.INPUT_TOKENS),
+            "cached_tokens": get(sc.CACHED_TOKENS),
+            "output_tokens": output_tokens,
+            "chunks": len(times_us),
+            "queue_ns": get(sc.ENGINE_QUEUE_NS),
+            "prefill_ns": get(sc.ENGINE_PREFILL_NS),
+            "decode_ns": get(sc.ENGINE_DECODE_NS),
+            "timing_source": get(sc.ENGINE_SOURCE),
+            "path_ns": self.path_ns.get(span.span_id, 0),
+        }
+
+    def _position(self, span: Span) -> int:
+        at: Span | None = span
+        while at is not None:
+            if at.span_id in self.position_of:
+                return self.position_of[at.span_id]
+            at = self.parents.get(at.span_id)
+        return 0
+
+    def steps(self) -> list[dict[str, Any]]:
+        rows = []
+        for unit in self.units:
+            start, end = unit.start_ns, unit.end_ns
+            rows.append(
+                {
+                    "trace_id": self.trace.trace_id,
+                    "warmup": self.warmup,
+                    "chain_failed": self.root.failed,
+                    "position": unit.position,
+                    "node": unit.label,
+                    "kind": self._kind(unit),
+                    "start_ns": start,
+                    "end_ns": end,
+                    "path_ns": sum(self.path_ns.get(span_id, 0) for span_id in unit.span_ids),
+                    "cumulative_ns": max(0, min(end, self.root.end_ns) - self.root.start_ns),
+                }
+            )
+        return rows
+
+    def _kind(self, unit: _Unit) -> str:
+        has_call = any(self._position(span) == unit.position for span in self.call_spans)
+        return "call" if has_call else "tool"
+
+
+class _Unit:
+    """Spans that make up one row of the report."""
+
+    def __init__(self, position: int, spans: Sequence[Span]) -> None:
+        unique = {span.span_id: span for span in spans}
+        self.position = position
+        self.span_ids = set(unique)
+        self.start_ns = min(span.start_ns for span in unique.values())
+        self.end_ns = max(span.end_ns for span in unique.values())
+        names = [
+            span.attributes.get(sc.STEP_NODE) or span.attributes.get(sc.TOOL_NAME) or "call"
+            for span in unique.values()
+        ]
+        self.label = "+".join(dict.fromkeys(str(name) for name in names))
+
+
+def ttft_ns(times_us: Sequence[int]) -> int | None:
+    """Time to first token: from the request's sending to the first chunk that bears output; None without one."""
+    return int(times_us[0]) * 1000 if times_us else None
+
+
+def tpot_ns(times_us: Sequence[int], output_tokens: int | None) -> float | None:
+    """Time per output token after the first: (last chunk - first chunk) / (output tokens - 1), in nanoseconds.
+
+    Output tokens are the engine's count, never the number of chunks. None below two tokens or two chunks.
+    """
+    if output_tokens is None or output_tokens < 2 or len(times_us) < 2:  # noqa: PLR2004
+        return None
+    return (times_us[-1] - times_us[0]) * 1000 / (output_tokens - 1)

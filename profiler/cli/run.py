@@ -1,0 +1,140 @@
+"""`profiler run`: run an agent's chains on an engine, record them, report."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from profiler.cli.report import format_option
+
+
+def complete_task(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Task ids of the agent's tasks file."""
+    from profiler.cli.session import tasks_file
+    from profiler.errors import ProfilerError
+    from profiler.tasks import load_tasks
+
+    try:
+        path = ctx.params.get("tasks_path") or tasks_file(ctx.params.get("agent") or "")
+        return [task.id for task in load_tasks(path) if task.id.startswith(incomplete)] if path else []
+    except ProfilerError:
+        return []
+
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  profiler run agents/react.py --backend vllm
+      starts a local vLLM (provisioned on first use), runs all tasks on pinned trajectories
+  profiler run agents/react.py --base-url http://gpu-box:8000/v1 --api-key-env VLLM_KEY --concurrency 8
+      measures a vLLM that somebody runs
+  profiler run my_agent.py:graph --input "What did we ship last week?" --repeat 10 --no-script
+      an agent of your own, free running
+  profiler run my_agent.py --tasks tasks.json --record-script my_agent.script.json
+      keeps what the model said, to be replayed by later runs with --script"""
+)
+@click.argument("agent", metavar="AGENT[:NAME]", type=click.Path())
+@click.option("--backend", type=click.Choice(["vllm"]), default="vllm", show_default=True, help="Serving engine.")
+@click.option(
+    "--base-url",
+    metavar="URL",
+    help="Attach to a running engine, such as http://127.0.0.1:8000/v1, and start none.",
+)
+@click.option("--api-key-env", metavar="NAME", help="Environment variable that holds the API key for --base-url.")
+@click.option(
+    "--model", metavar="MODEL", help="Hugging Face id, local folder, or tiny-random (the default without a GPU)."
+)
+@click.option("--vllm-python", metavar="PATH", type=_PATH, help="Python whose vLLM is started.")
+@click.option("--no-provision", is_flag=True, help="Never install a vLLM; fail if there is none.")
+@click.option(
+    "--tasks", "tasks_path", metavar="FILE", type=_PATH, help="Tasks; default: AGENT.tasks.json beside the agent."
+)
+@click.option(
+    "--task",
+    "task_ids",
+    metavar="ID",
+    multiple=True,
+    shell_complete=complete_task,
+    help="Only this task; repeatable.",
+)
+@click.option(
+    "--input", "inputs", metavar="TEXT", multiple=True, help="Ask this instead of a tasks file; repeatable."
+)
+@click.option(
+    "--repeat", metavar="N", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Chains per task."
+)
+@click.option(
+    "--warmup",
+    metavar="N",
+    type=click.IntRange(0, 10_000),
+    default=1,
+    show_default=True,
+    help="Chains before, never in the figures.",
+)
+@click.option(
+    "--concurrency",
+    metavar="C",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Whole chains at once.",
+)
+@click.option(
+    "--script",
+    "script_path",
+    metavar="FILE",
+    type=_PATH,
+    help="Replay these trajectories; default: AGENT.script.json if there is one.",
+)
+@click.option("--no-script", is_flag=True, help="Let the model decide what happens.")
+@click.option(
+    "--record-script", metavar="FILE", type=_PATH, help="Run free and keep what the model said as a script."
+)
+@click.option(
+    "--stream",
+    "force_stream",
+    is_flag=True,
+    help="Stream calls on behalf of an agent that does not, to see first tokens.",
+)
+@click.option(
+    "--shared-cache", is_flag=True, help="Let repetitions find each other's prompts in the prefix cache."
+)
+@click.option(
+    "--timeout",
+    metavar="S",
+    type=click.FloatRange(min=0.1),
+    default=300.0,
+    show_default=True,
+    help="Seconds that a chain may take.",
+)
+@click.option(
+    "--out", metavar="DIR", type=_PATH, help="Folder of the run; default: traces/<time>-<agent>-<backend>."
+)
+@click.option(
+    "--otlp-endpoint", metavar="URL", help="Send the spans here too while running, such as http://127.0.0.1:4318."
+)
+@click.option("--capture-content", is_flag=True, help="Record prompts and answers; off by default.")
+@click.option(
+    "--seed",
+    metavar="N",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of the engine's weights and of sampling.",
+)
+@format_option
+def run(**options: object) -> int:
+    """Run the chains of AGENT on an engine, record every call, and report where the time goes.
+
+    AGENT is a Python file that holds a compiled LangGraph graph, a zero-argument factory of one, or a function
+    task -> answer; with several candidates, name one after a colon. The engine's address reaches it through
+    OPENAI_BASE_URL, OPENAI_API_KEY and OPENAI_MODEL.
+    """
+    from profiler.cli.session import Options, run_session
+
+    return run_session(Options(**options), os.environ)  # type: ignore[arg-type]

@@ -1,0 +1,405 @@
+"""What `profiler run` does, from the checks that cost nothing to the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import random
+import socket
+import time
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from profiler.errors import (
+    EXIT_OK,
+    DataError,
+    Interrupted,
+    StoreError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from profiler.engines import Engine, EngineOptions
+    from profiler.record.agent import Agent
+    from profiler.record.runner import Outcome
+    from profiler.script import Script
+    from profiler.store.manifest import Manifest
+    from profiler.tasks import Task
+
+_CAPTURE_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+_SHOWN_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """The command line of `profiler run`."""
+
+    agent: str
+    backend: str
+    base_url: str | None
+    api_key_env: str | None
+    model: str | None
+    vllm_python: Path | None
+    no_provision: bool
+    tasks_path: Path | None
+    task_ids: tuple[str, ...]
+    inputs: tuple[str, ...]
+    repeat: int
+    warmup: int
+    concurrency: int
+    script_path: Path | None
+    no_script: bool
+    record_script: Path | None
+    force_stream: bool
+    shared_cache: bool
+    timeout: float
+    out: Path | None
+    otlp_endpoint: str | None
+    capture_content: bool
+    seed: int
+    output: str
+
+
+def run_session(options: Options, environ: MutableMapping[str, str]) -> int:
+    """Run, record, report; the exit code.
+
+    Raises:
+        ProfilerError: what is wrong with the input or the engine, before or during the run.
+    """
+    from profiler.record.agent import load_agent, split_spec
+
+    path, _ = split_spec(options.agent)
+    tasks = _tasks(options, path)
+    script = _script(options, path, tasks)
+    _check_record_script(options)
+    engine_options = _engine_options(options, environ)
+    folder = _run_folder(options, path)
+    try:
+        with _engine_and_agent(options, engine_options, folder, environ) as (engine, agent):
+            return _record(options, engine, agent or load_agent(options.agent), tasks, script, folder)
+    finally:
+        _remove_if_empty(folder)
+
+
+def tasks_file(agent: str) -> Path | None:
+    """The tasks file beside an agent, if there is one."""
+    path = Path(agent.rpartition(":")[0] or agent) if not Path(agent).exists() else Path(agent)
+    beside = path.with_name(f"{path.stem}.tasks.json")
+    return beside if beside.exists() else None
+
+
+def _tasks(options: Options, agent: Path) -> list[Task]:
+    from profiler.tasks import Task, choose_tasks, load_tasks
+
+    if options.inputs:
+        if options.tasks_path or options.task_ids:
+            raise UsageError("--input stands instead of --tasks and --task", remedy="give one or the other")
+        return [Task(id=f"input-{number}", input=text) for number, text in enumerate(options.inputs, start=1)]
+    path = options.tasks_path or tasks_file(str(agent))
+    if path is None:
+        raise UsageError(
+            f"there are no tasks for {agent}",
+            remedy=f'give --input "a question", or --tasks FILE, or put {agent.stem}.tasks.json beside it',
+        )
+    return choose_tasks(load_tasks(path), options.task_ids)
+
+
+def _script(options: Options, agent: Path, tasks: list[Task]) -> Script | None:
+    from profiler.script import load_script
+
+    if options.no_script and options.script_path:
+        raise UsageError("--script and --no-script contradict each other", remedy="give one of them")
+    if options.no_script:
+        return None
+    if options.script_path is not None:
+        script = load_script(options.script_path)
+        for task in tasks:
+            script.cursor(task.id)
+        return script
+    beside = agent.with_name(f"{agent.stem}.script.json")
+    if options.record_script is not None or not beside.exists():
+        return None
+    script = load_script(beside)
+    missing = [task.id for task in tasks if task.id not in script.tasks]
+    if missing:
+        _note(f"{beside} does not have {', '.join(missing[:5])}: running without a script")
+        return None
+    return script
+
+
+def _check_record_script(options: Options) -> None:
+    target = options.record_script
+    if target is None:
+        return
+    if target.exists():
+        raise UsageError(f"{target} exists already and will not be overwritten", remedy="name another file")
+    if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
+        raise UsageError(f"cannot write to {target.parent}", remedy="choose another place for --record-script")
+
+
+def _engine_options(options: Options, environ: MutableMapping[str, str]) -> EngineOptions:
+    from profiler.engines import EngineOptions
+
+    key = None
+    if options.api_key_env is not None:
+        key = environ.get(options.api_key_env)
+        if not key:
+            raise UsageError(
+                f"the environment variable {options.api_key_env} is empty or not set",
+                remedy=f"export {options.api_key_env}=…, or drop --api-key-env",
+            )
+    if options.otlp_endpoint is not None:
+        from profiler.record.live import protocol_of
+
+        protocol_of(options.otlp_endpoint, environ)
+    return EngineOptions(
+        backend=options.backend,
+        base_url=options.base_url,
+        api_key=key,
+        model=options.model,
+        vllm_python=options.vllm_python,
+        provision=not options.no_provision,
+        port=None if options.base_url else _free_port(),
+        seed=options.seed,
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _run_folder(options: Options, agent: Path) -> Path:
+    from profiler.store.writer import create_run_folder
+
+    if options.out is not None:
+        return create_run_folder(options.out)
+    stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    name = f"{stamp}-{agent.stem}-{options.backend}"
+    folder = Path("traces") / name
+    for number in range(2, 100):
+        if not folder.exists():
+            break
+        folder = Path("traces") / f"{name}-{number}"
+    return create_run_folder(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    """A run that never began leaves nothing behind but, if an engine failed to start, its log."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+@contextmanager
+def _engine_and_agent(
+    options: Options, engine_options: EngineOptions, folder: Path, environ: MutableMapping[str, str]
+) -> Iterator[tuple[Engine, Agent | None]]:
+    """The engine, and the agent if it could be loaded first.
+
+    An agent with a typo should not wait for an engine to load: a managed engine's address is known beforehand.
+    """
+    from profiler.engines import default_model, open_engine
+    from profiler.record.agent import load_agent
+
+    agent = None
+    if engine_options.base_url is None:
+        model = engine_options.model or default_model()
+        _point_clients(environ, f"http://127.0.0.1:{engine_options.port}/v1", model, engine_options.api_key)
+        agent = load_agent(options.agent)
+    with open_engine(engine_options, log_path=folder / "engine.log", progress=_note) as engine:
+        _point_clients(environ, engine.info.base_url, engine.info.model, engine_options.api_key)
+        yield engine, agent
+
+
+def _point_clients(environ: MutableMapping[str, str], base_url: str, model: str, key: str | None) -> None:
+    """Tell the agent's clients where the engine is, the way they are told anyway."""
+    environ["OPENAI_BASE_URL"] = environ["OPENAI_API_BASE"] = base_url
+    environ["OPENAI_API_KEY"] = key or "EMPTY"
+    environ["OPENAI_MODEL"] = model
+    if "//127.0.0.1" in base_url:
+        for name in ("NO_PROXY", "no_proxy"):
+            environ[name] = ",".join(filter(None, [environ.get(name), "127.0.0.1", "localhost"]))
+
+
+def _record(
+    options: Options, engine: Engine, agent: Agent, tasks: list[Task], script: Script | None, folder: Path
+) -> int:
+    from profiler.cli.progress import Progress
+    from profiler.record import facts
+    from profiler.record.chain import RecordingOptions, new_salt
+    from profiler.record.live import LiveExport, endpoint_from_env
+    from profiler.record.recorder import Recorder
+    from profiler.record.runner import Plan, Runner
+    from profiler.store.writer import RunWriter
+
+    random.seed(options.seed)
+    recording = RecordingOptions(
+        agent_name=agent.name,
+        provider=engine.info.name,
+        script=script,
+        force_stream=options.force_stream,
+        capture_content=options.capture_content or os.environ.get(_CAPTURE_VARIABLE, "").lower() == "true",
+        seed=options.seed,
+        salt=None if options.shared_cache else new_salt(),
+    )
+    plan = Plan(agent, tasks, recording, options.repeat, options.warmup, options.concurrency, options.timeout)
+    writer = RunWriter(folder)
+    manifest = _manifest(options, engine, agent, tasks, script, plan.jobs())
+    writer.write_manifest(manifest)
+    endpoint = options.otlp_endpoint or endpoint_from_env()
+    live = LiveExport(endpoint) if endpoint else None
+    sinks: list[Callable[..., None]] = [writer.write_chain, *([live.offer] if live else [])]
+
+    def check_store() -> None:
+        if writer.broken is not None:
+            raise writer.broken
+
+    began = time.monotonic()
+    recorder = Recorder(
+        service_name="agent", resource={"profiler.run": folder.name, "host.name": facts.host_name()}, sinks=sinks
+    )
+    with recorder, Progress(len(plan.jobs()) + plan.warmup) as progress:
+        runner = Runner(
+            plan, recorder, check_engine=engine.check, check_store=check_store, on_chain=progress.chain
+        )
+        outcome = runner.run()
+    writer.close()
+    manifest.wall_s = round(time.monotonic() - began, 3)
+    manifest.spans.started, manifest.spans.written = recorder.spans_started, writer.spans_written
+    manifest.export = live.close() if live else None
+    _conclude(manifest, outcome)
+    if writer.broken is not None:
+        raise writer.broken
+    writer.write_manifest(manifest)
+    return _report(options, manifest, outcome, folder)
+
+
+def _manifest(
+    options: Options, engine: Engine, agent: Agent, tasks: list[Task], script: Script | None, jobs: list[Any]
+) -> Manifest:
+    from profiler import __version__
+    from profiler.record import facts
+    from profiler.script import dump_script
+    from profiler.store.manifest import Counts, Manifest
+
+    flags = {
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in dataclasses.asdict(options).items()
+        if name not in ("inputs", "otlp_endpoint")
+    }
+    digest = hashlib.sha256(dump_script(script).encode()).hexdigest() if script else None
+    return Manifest(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        profiler=__version__,
+        python=facts.python(),
+        libraries=facts.libraries(),
+        agent={"name": agent.name, "path": str(agent.path), "kind": agent.kind},
+        engine=dataclasses.asdict(engine.info),
+        script={"sha256": digest, "tasks": len(script.tasks)} if script else None,
+        tasks={"ids": [task.id for task in tasks], "count": len(tasks)},
+        flags=flags,
+        host=facts.host(),
+        git=facts.git(agent.path.resolve().parent),
+        chains=Counts(planned=len(jobs)),
+    )
+
+
+def _conclude(manifest: Manifest, outcome: Outcome) -> None:
+    """Write into the manifest how the run ended."""
+    results = outcome.results
+    manifest.chains.finished = sum(
+        not result.job.warmup and not (result.failure and result.failure.type == "Interrupted")
+        for result in results
+    )
+    manifest.chains.failed = sum(not result.job.warmup and result.failure is not None for result in results)
+    manifest.chains.warmup = sum(result.job.warmup for result in results)
+    manifest.failures = [result.failure for result in results if result.failure is not None]
+    manifest.calls_outside_chains = outcome.calls_outside_chains
+    if outcome.fatal is None:
+        manifest.status = "finished"
+    elif isinstance(outcome.fatal, Interrupted):
+        manifest.status = "interrupted"
+    else:
+        manifest.status, manifest.error = "failed", outcome.fatal.message
+
+
+def _report(options: Options, manifest: Manifest, outcome: Outcome, folder: Path) -> int:
+    from profiler.cli.report import render
+    from profiler.store.reader import load_run
+
+    good = [result for result in outcome.results if result.failure is None and not result.job.warmup]
+    loaded = load_run(folder)
+    if loaded.traces:
+        click.echo(render(loaded, options.output), nl=False)
+    _show_failures(manifest)
+    _note(f"\nrun kept in {folder}; the report again: profiler report {folder}")
+    _show_export(manifest)
+    if options.record_script is not None:
+        _write_script(options.record_script, outcome)
+    if outcome.fatal is not None:
+        raise outcome.fatal
+    if outcome.mismatch is not None:
+        raise outcome.mismatch
+    if not good:
+        raise DataError("no chain ended well", remedy="the failures above say why")
+    return EXIT_OK
+
+
+def _show_failures(manifest: Manifest) -> None:
+    from profiler.report.text import safe
+
+    seen: dict[tuple[str, str], list[str]] = {}
+    for failure in manifest.failures:
+        seen.setdefault((failure.type, failure.message), []).append(failure.task)
+    if seen:
+        _note("\nFailed chains:")
+    for (kind, message), names in list(seen.items())[:_SHOWN_FAILURES]:
+        where = safe(", ".join(dict.fromkeys(names)), 120)
+        _note(f"  {len(names)} × {kind}: {safe(message, 300)}\n      in {where}")
+        if kind == "NotFoundError" and "model" in message:
+            served = ", ".join(manifest.engine.get("models") or [manifest.engine.get("model", "?")])
+            _note(f"      served: {served}; let the agent take its model from OPENAI_MODEL")
+    if len(seen) > _SHOWN_FAILURES:
+        _note(f"  and {len(seen) - _SHOWN_FAILURES} other kinds: see run.json")
+
+
+def _show_export(manifest: Manifest) -> None:
+    export = manifest.export
+    if export is None:
+        return
+    if export.not_sent:
+        _note(
+            f"{export.not_sent} of {export.sent + export.not_sent} spans were not taken by {export.endpoint} "
+            f"({export.protocol}): {export.error}; the run itself is complete on disk"
+        )
+    else:
+        _note(f"{export.sent} spans sent to {export.endpoint} ({export.protocol})")
+
+
+def _write_script(target: Path, outcome: Outcome) -> None:
+    from profiler.script import dump_script
+
+    script = outcome.script()
+    if not script.tasks:
+        _note(f"no script written to {target}: no chain ended well")
+        return
+    try:
+        target.write_text(dump_script(script), encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"cannot write the script {target}: {error.strerror}") from error
+    calls = sum(len(task.calls) for task in script.tasks.values())
+    _note(
+        f"script of {len(script.tasks)} tasks with {calls} calls kept in {target}; replay it with --script {target}"
+    )
+
+
+def _note(text: str) -> None:
+    click.echo(text, err=True)

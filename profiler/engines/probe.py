@@ -1,0 +1,279 @@
+"""Ask a server what it is. Every way in which that can fail gets its own message and remedy."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from profiler.engines.url import is_loopback, unversioned
+from profiler.errors import EngineUnavailable
+
+if TYPE_CHECKING:
+    import httpx
+
+MAX_BODY_BYTES = 4 * 2**20
+LISTED_MODELS = 12
+_OK, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
+
+
+@dataclass(frozen=True)
+class Served:
+    """One entry of `/v1/models`."""
+
+    id: str
+    root: str | None
+    max_model_len: int | None
+    owned_by: str | None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a server answered."""
+
+    base_url: str
+    models: tuple[Served, ...]
+    version: str | None
+
+
+@dataclass(frozen=True)
+class _Answer:
+    status: int
+    content_type: str
+    location: str | None
+    body: bytes
+
+    def json(self) -> Any:  # noqa: ANN401 - whatever the server sent
+        return json.loads(self.body)
+
+
+def probe(base_url: str, *, api_key: str | None, timeout_s: float) -> Probe:
+    """Read `/models`, then `/health` and `/version` where they exist.
+
+    Args:
+        base_url: as `url.normalise` returns it.
+        api_key: sent as a bearer token.
+        timeout_s: for each request as a whole, however slowly the server drips.
+
+    Raises:
+        EngineUnavailable: with one message for each way in which it is no usable server.
+    """
+    import httpx
+
+    headers = {"Accept": "application/json"}
+    if api_key is not None:
+        headers["Authorization"] = f"Bearer {api_key}"
+    try:
+        client = httpx.Client(
+            headers=headers, timeout=timeout_s, follow_redirects=False, trust_env=not is_loopback(base_url)
+        )
+    except UnicodeEncodeError as error:
+        raise EngineUnavailable(
+            "the API key holds characters that no HTTP header can carry",
+            remedy="Check the variable that --api-key-env names: it should be plain ASCII.",
+        ) from error
+    with client:
+        models = _read_models(client, base_url, timeout_s)
+        _check_health(client, base_url, timeout_s)
+        return Probe(base_url, models, _read_version(client, base_url, timeout_s))
+
+
+def _get(client: httpx.Client, url: str, timeout_s: float) -> _Answer:
+    import httpx
+
+    deadline = time.monotonic() + timeout_s
+    body = b""
+    with client.stream("GET", url) as response:
+        for piece in response.iter_bytes():
+            body += piece
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout("the answer did not end", request=response.request)
+            if len(body) > MAX_BODY_BYTES:
+                break
+        return _Answer(
+            response.status_code,
+            response.headers.get("content-type", ""),
+            response.headers.get("location"),
+            body,
+        )
+
+
+def _read_models(client: httpx.Client, base_url: str, timeout_s: float) -> tuple[Served, ...]:
+    import httpx
+
+    url = f"{base_url}/models"
+    try:
+        answer = _get(client, url, timeout_s)
+    except httpx.HTTPError as error:
+        raise explain_transport(error, url, timeout_s) from error
+    except httpx.InvalidURL as error:
+        raise EngineUnavailable(f"{base_url} cannot be asked: {error}", remedy="Check --base-url.") from error
+    problem = explain_status(answer.status, url, answer.location, authorised="Authorization" in client.headers)
+    if problem is not None:
+        raise problem
+    return parse_models(answer.body, url, answer.content_type)
+
+
+def explain_transport(error: Exception, url: str, timeout_s: float) -> EngineUnavailable:
+    """Why no answer came, from the chain of causes under an httpx error."""
+    import httpx
+
+    causes = _causes(error)
+    if isinstance(error, httpx.TimeoutException):
+        what = "accepted no connection" if isinstance(error, httpx.ConnectTimeout) else "did not answer"
+        return EngineUnavailable(
+            f"{url} {what} within {timeout_s:g} s",
+            remedy="The server hangs, is still loading its model, or a firewall drops the packets; look at its log.",
+        )
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return EngineUnavailable(
+            f"connection refused: nothing listens at {url}",
+            remedy="Start the server, or check the host and port of --base-url.",
+        )
+    if any(isinstance(cause, socket.gaierror) for cause in causes):
+        return EngineUnavailable(
+            f"the host name in {url} cannot be resolved", remedy="Check the spelling of --base-url, and your DNS."
+        )
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return EngineUnavailable(
+            f"the TLS certificate of {url} is not trusted: {error}",
+            remedy="Set SSL_CERT_FILE to the certificate of the authority that signed it.",
+        )
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return EngineUnavailable(
+            f"no TLS connection to {url}: {error}",
+            remedy="The server may speak plain HTTP: try http:// instead of https://.",
+        )
+    if isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError):
+        return EngineUnavailable(
+            f"what answers at {url} does not speak HTTP: {error}",
+            remedy="It may expect TLS (try https://), or be another kind of server: check --base-url.",
+        )
+    return EngineUnavailable(f"cannot reach {url}: {error or type(error).__name__}", remedy="Check --base-url.")
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    return chain
+
+
+def explain_status(status: int, url: str, location: str | None, *, authorised: bool) -> EngineUnavailable | None:
+    """Why an answer with this status is of no use; None for 200."""
+    if status == _OK:
+        return None
+    if status in {_UNAUTHORISED, _FORBIDDEN}:
+        what = "refused the API key" if authorised else "wants an API key"
+        return EngineUnavailable(
+            f"{url} {what} (HTTP {status})",
+            remedy="Name the environment variable that holds a valid key with --api-key-env.",
+        )
+    if status == _NOT_FOUND:
+        return EngineUnavailable(
+            f"{url} does not exist (HTTP 404): the server answers, but not with the OpenAI protocol there",
+            remedy="Check the path of --base-url; it usually ends in /v1.",
+        )
+    if location is not None:
+        return EngineUnavailable(
+            f"{url} redirects to {location} (HTTP {status})",
+            remedy="Pass the address that it redirects to as --base-url: requests of an agent follow no redirects.",
+        )
+    return EngineUnavailable(
+        f"{url} answered HTTP {status}", remedy="The server is up but not well; look at its log."
+    )
+
+
+def parse_models(body: bytes, url: str, content_type: str) -> tuple[Served, ...]:
+    """The entries of an OpenAI model list.
+
+    Raises:
+        EngineUnavailable: it is something else, or lists nothing.
+    """
+    shown = f"{url} is not an LLM server with the OpenAI protocol"
+    remedy = "Check the port and path of --base-url: another program may be listening there."
+    if len(body) > MAX_BODY_BYTES:
+        raise EngineUnavailable(f"{shown}: its answer exceeds {MAX_BODY_BYTES // 2**20} MiB", remedy=remedy)
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        is_html = "html" in content_type.lower() or body.lstrip()[:1] == b"<"
+        kind = "an HTML page" if is_html else "something that is not JSON"
+        raise EngineUnavailable(f"{shown}: it answered with {kind}", remedy=remedy) from error
+    entries = value.get("data") if isinstance(value, dict) else None
+    if not isinstance(entries, list):
+        raise EngineUnavailable(f"{shown}: it answered with JSON that is no list of models", remedy=remedy)
+    models = tuple(_served(entry) for entry in entries if isinstance(entry, dict) and _text(entry.get("id")))
+    if not models:
+        raise EngineUnavailable(f"{url} serves no model", remedy="Load a model in the server first.")
+    return models
+
+
+def _served(entry: dict[str, Any]) -> Served:
+    limit = entry.get("max_model_len")
+    has_limit = isinstance(limit, int) and not isinstance(limit, bool) and limit > 0
+    return Served(
+        id=str(entry["id"]),
+        root=_text(entry.get("root")),
+        max_model_len=limit if has_limit else None,
+        owned_by=_text(entry.get("owned_by")),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _check_health(client: httpx.Client, base_url: str, timeout_s: float) -> None:
+    import httpx
+
+    url = f"{unversioned(base_url)}/health"
+    try:
+        status = _get(client, url, timeout_s).status
+    except httpx.HTTPError as error:
+        raise explain_transport(error, url, timeout_s) from error
+    if status in {500, 503}:  # 404 and 401 only mean that this kind of server has no such page
+        raise EngineUnavailable(
+            f"{url} says that the engine is not well (HTTP {status})",
+            remedy="It is still loading or has failed: look at its log, wait or restart it.",
+        )
+
+
+def _read_version(client: httpx.Client, base_url: str, timeout_s: float) -> str | None:
+    import httpx
+
+    try:
+        answer = _get(client, f"{unversioned(base_url)}/version", timeout_s)
+        value = answer.json() if answer.status == _OK else None
+    except (httpx.HTTPError, ValueError, RecursionError):
+        return None  # optional: only some servers have it
+    return _text(value.get("version")) if isinstance(value, dict) else None
+
+
+def select_model(wanted: str | None, served: tuple[Served, ...], base_url: str) -> Served:
+    """The entry to use: by id, by vLLM's `root`, or the first when none is asked for.
+
+    Raises:
+        EngineUnavailable: it is not served; says what is.
+    """
+    if wanted is None:
+        return served[0]
+    for model in served:
+        if model.id == wanted:
+            return model
+    for model in served:
+        if model.root == wanted:
+            return model
+    ids = [model.id for model in served]
+    listed = ", ".join(ids[:LISTED_MODELS]) + (f" and {len(ids) - LISTED_MODELS} more" if len(ids) > LISTED_MODELS else "")
+    close = difflib.get_close_matches(wanted, ids, n=1, cutoff=0.5)
+    raise EngineUnavailable(
+        f"{base_url} does not serve {wanted!r}; it serves {listed}",
+        remedy=f"Did you mean --model {close[0]}?" if close else "Choose one of these with --model.",
+    )

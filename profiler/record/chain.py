@@ -1,0 +1,281 @@
+"""One chain: its root span, its place in the script, the calls that are made in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from profiler import semconv as sc
+from profiler.errors import ScriptMismatch
+from profiler.record import call as calls
+from profiler.record.call import Call, CallContext
+from profiler.record.graph import GraphHandler, active_handler
+from profiler.record.protocol import CHAT, Json
+from profiler.record.recorder import Recorder
+from profiler.record.replay import adapt_request
+from profiler.record.text import clean_message
+from profiler.record.wire import Refused
+from profiler.script import Cursor, Script, ScriptedCall, ToolCall
+
+active_chain: ContextVar[Chain | None] = ContextVar("profiler_chain", default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingOptions:
+    """What is the same for all chains of a run."""
+
+    agent_name: str
+    provider: str
+    script: Script | None = None
+    force_stream: bool = False
+    capture_content: bool = False
+    seed: int | None = None
+    salt: str | None = None  # base of the prefix-cache salt; None leaves the cache shared
+
+
+@dataclass(slots=True)
+class _Attempts:
+    """Attempts with the same request at the same place: retries of each other until one succeeds."""
+
+    number: int
+    last: _RecordedCall
+
+
+@dataclass(slots=True)
+class _RecordedCall:
+    call: Call
+    place: str
+    ordinal: int
+    content: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Chain:
+    """The recording of one chain."""
+
+    def __init__(
+        self, recorder: Recorder, options: RecordingOptions, *, task_id: str, repeat: int, warmup: bool
+    ) -> None:
+        self._recorder = recorder
+        self._options = options
+        self.task_id = task_id
+        self.repeat = repeat
+        self.warmup = warmup
+        self.failure: BaseException | None = None
+        self.mismatch: ScriptMismatch | None = None
+        self._cursor: Cursor | None = options.script.cursor(task_id) if options.script else None
+        self._ordinals: dict[str, int] = {}
+        self._attempts: dict[tuple[str, bytes], _Attempts] = {}
+        self._calls: list[_RecordedCall] = []
+        attributes: dict[str, Any] = {
+            sc.OPERATION: sc.OP_INVOKE_AGENT,
+            sc.AGENT_NAME: options.agent_name,
+            sc.PROVIDER: options.provider,
+            sc.TASK_ID: task_id,
+            sc.REPEAT: repeat,
+        }
+        if warmup:
+            attributes[sc.WARMUP] = True
+        self.start_ns = self._end_ns = recorder.clock.now_ns()
+        self._root = recorder.tracer.start_span(
+            f"{sc.OP_INVOKE_AGENT} {options.agent_name}",
+            trace.set_span_in_context(trace.INVALID_SPAN),
+            SpanKind.INTERNAL,
+            attributes,
+            start_time=self.start_ns,
+        )
+        self.trace_id = self._root.get_span_context().trace_id
+        self._handler = GraphHandler(recorder.tracer, recorder.clock, self._root)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make this the chain of the current context: its calls, steps and tools are recorded."""
+        tokens = active_chain.set(self), active_handler.set(self._handler)
+        try:
+            yield
+        finally:
+            active_handler.reset(tokens[1])
+            active_chain.reset(tokens[0])
+
+    # --- calls -----------------------------------------------------------------------------------------
+
+    def begin_call(self, operation: str, url: Any, content: bytes, body: Json) -> _RecordedCall:
+        """Open a `chat` span and say what is to be sent.
+
+        Raises:
+            Refused: the script lacks this call; the mismatch is kept in `mismatch`.
+        """
+        options, clock = self._options, self._recorder.clock
+        start_ns = clock.now_ns()
+        node = self._handler.current()
+        fingerprint = hashlib.blake2b(content, digest_size=16).digest()  # a client's retry sends the same bytes
+        attempt, ordinal, scripted = self._next(node.place, fingerprint)
+        adaptation = adapt_request(
+            body,
+            operation,
+            scripted,
+            cache_salt=self._cache_salt(),
+            seed=options.seed,
+            force_stream=options.force_stream and operation == CHAT,
+        )
+        sent = adaptation.body
+        span = self._recorder.tracer.start_span(
+            f"{operation} {sent.get('model', '')}".strip(),
+            trace.set_span_in_context(node.span),
+            SpanKind.CLIENT,
+            {
+                sc.OPERATION: operation,
+                sc.PROVIDER: options.provider,
+                sc.SERVER_ADDRESS: url.host,
+                sc.SERVER_PORT: url.port or (443 if url.scheme == "https" else 80),
+                sc.CALL_PLACE: node.place,
+                sc.CALL_ORDINAL: ordinal,
+                sc.CALL_ATTEMPT: attempt,
+                sc.CALL_SCRIPTED: scripted is not None,
+                **({sc.CALL_ADAPTED: adaptation.changed} if adaptation.changed else {}),
+                **_request_attributes(sent),
+            },
+            start_time=start_ns,
+        )
+        context = CallContext(
+            tracer=self._recorder.tracer,
+            clock=clock,
+            span=span,
+            start_ns=start_ns,
+            operation=operation,
+            adaptation=adaptation,
+            agent_streams=bool(body.get("stream")),
+            script=calls.Script(ordinal, scripted) if scripted else None,
+            capture_content=options.capture_content,
+        )
+        ids = span.get_span_context()
+        recorded = _RecordedCall(
+            Call(context),
+            node.place,
+            ordinal,
+            json.dumps(sent, ensure_ascii=False, separators=(",", ":")).encode(),
+            {"traceparent": f"00-{ids.trace_id:032x}-{ids.span_id:016x}-01", "accept-encoding": "identity"},
+        )
+        self._attempts[node.place, fingerprint] = _Attempts(attempt, recorded)
+        self._calls.append(recorded)
+        return recorded
+
+    def _next(self, place: str, fingerprint: bytes) -> tuple[int, int, ScriptedCall | None]:
+        """(attempt, ordinal, scripted call) of a request at a place."""
+        before = self._attempts.get((place, fingerprint))
+        retry = before is not None and before.last.call.finished and before.last.call.failed is not None
+        attempt = before.number + 1 if before is not None and retry else 1
+        if self._cursor is not None:
+            if retry and before is not None:
+                self._cursor.give_back(place, before.last.ordinal)
+            try:
+                ordinal, scripted = self._cursor.take(place)
+            except ScriptMismatch as mismatch:
+                self.mismatch = self.mismatch or mismatch
+                raise Refused(mismatch.message) from mismatch
+            return attempt, ordinal, scripted
+        if retry and before is not None:
+            return attempt, before.last.ordinal, None
+        self._ordinals[place] = self._ordinals.get(place, 0) + 1
+        return 1, self._ordinals[place], None
+
+    def _cache_salt(self) -> str | None:
+        """Repetitions of a task must not find each other's prompts in the prefix cache."""
+        if self._options.salt is None:
+            return None
+        return f"{self._options.salt}-{'w' if self.warmup else 'r'}{self.repeat}"
+
+    # --- the end ---------------------------------------------------------------------------------------
+
+    def finish(self, error: BaseException | None) -> None:
+        """End the root span and write the chain."""
+        self.failure = self.mismatch or error
+        for recorded in self._calls:
+            recorded.call.finish()
+        self._handler.close_all("unfinished")
+        if self._cursor is not None and self._cursor.unused():
+            self._root.set_attribute(sc.UNUSED_SCRIPT_CALLS, self._cursor.unused())
+        if self.failure is not None:
+            self._root.set_attribute(sc.ERROR_TYPE, type(self.failure).__qualname__)
+            self._root.set_status(Status(StatusCode.ERROR, clean_message(str(self.failure))))
+        self._end_ns = self._recorder.clock.now_ns()
+        self._root.end(self._end_ns)
+        self._recorder.deliver(self.trace_id)
+
+    @property
+    def e2e_ns(self) -> int:
+        """Duration; 0 before the end."""
+        return self._end_ns - self.start_ns
+
+    @property
+    def call_count(self) -> int:
+        """Attempts of LLM calls so far."""
+        return len(self._calls)
+
+    def spoken(self) -> list[ScriptedCall]:
+        """What the model said in this chain, as a script keeps it; failed attempts left out."""
+        said = []
+        for recorded in self._calls:
+            reply = recorded.call.reply
+            if recorded.call.failed or reply.output_tokens is None:
+                continue
+            script = recorded.call.script
+            if script is not None:
+                said.append(script)
+                continue
+            tools = tuple(
+                ToolCall(name=tool["name"], arguments=_arguments(tool["arguments"]))
+                for _, tool in sorted(reply.tool_calls.items())
+            )
+            said.append(
+                ScriptedCall(
+                    place=recorded.place,
+                    content="".join(reply.content),
+                    tool_calls=tools,
+                    output_tokens=max(1, reply.output_tokens),
+                    finish_reason=reply.finish_reasons[0] if reply.finish_reasons else None,
+                )
+            )
+        return said
+
+
+def new_salt() -> str:
+    """A salt of its own for each run: runs against one engine must not find each other's prompts."""
+    return secrets.token_hex(6)
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {"_unparsed": text}
+    return value if isinstance(value, dict) else {"_unparsed": text}
+
+
+_REQUEST_FIELDS = {
+    sc.REQUEST_MODEL: ("model",),
+    sc.REQUEST_STREAM: ("stream",),
+    sc.REQUEST_MAX_TOKENS: ("max_completion_tokens", "max_tokens"),
+    sc.REQUEST_TEMPERATURE: ("temperature",),
+    sc.REQUEST_TOP_P: ("top_p",),
+    sc.REQUEST_SEED: ("seed",),
+}
+
+
+def _request_attributes(body: Json) -> dict[str, Any]:
+    attributes = {}
+    for attribute, names in _REQUEST_FIELDS.items():
+        value = next((body[name] for name in names if body.get(name) is not None), None)
+        if isinstance(value, str | bool | int | float):
+            attributes[attribute] = value
+    attributes.setdefault(sc.REQUEST_STREAM, False)
+    return attributes

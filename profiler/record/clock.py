@@ -1,0 +1,28 @@
+"""Time for spans: a monotonic counter, placed on the epoch once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Clock:
+    """Epoch nanoseconds that never jump.
+
+    The wall clock is read once; everything after is `perf_counter_ns` on top of that anchor. A wall clock that
+    is stepped in mid-run (NTP, suspend) therefore cannot bend a duration, which `time_ns` stamps would.
+    """
+
+    __slots__ = ("_offset_ns", "_perf_ns")
+
+    def __init__(
+        self,
+        perf_ns: Callable[[], int] = time.perf_counter_ns,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._perf_ns = perf_ns
+        self._offset_ns = wall_ns() - perf_ns()
+
+    def now_ns(self) -> int:
+        """Nanoseconds since the epoch."""
+        return self._perf_ns() + self._offset_ns

@@ -1,0 +1,182 @@
+"""The OpenAI protocol, as far as timing needs it: what a chunk carries and what a response says of itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = dict[str, Any]
+
+CHAT = "chat"
+TEXT = "text_completion"
+
+
+def operation_of(method: str, path: str) -> str | None:
+    """Which LLM operation a request is, by its method and path; None for any other traffic."""
+    if method != "POST":
+        return None
+    if path.endswith("/chat/completions"):
+        return CHAT
+    if path.endswith("/completions"):
+        return TEXT
+    return None
+
+
+def bears_token(choice: Json) -> bool:
+    """Whether a streamed choice brings output of the model.
+
+    An early chunk that only opens the message (a role with empty content) is no token. An empty content without
+    a role is one: vLLM sends it for a token whose bytes do not make up a whole character yet.
+    """
+    delta = choice.get("delta")
+    if delta is None:
+        return "text" in choice
+    if (
+        delta.get("content")
+        or delta.get("tool_calls")
+        or delta.get("reasoning_content")
+        or delta.get("reasoning")
+        or delta.get("function_call")
+    ):
+        return True
+    return delta.get("content") == "" and "role" not in delta
+
+
+@dataclass(slots=True)
+class Reply:
+    """What one response said: filled chunk by chunk, or at once from a whole body."""
+
+    response_id: str | None = None
+    model: str | None = None
+    finish_reasons: list[str] = field(default_factory=list)
+    usage: Json | None = None
+    metrics: Json | None = None
+    error: str | None = None  # an error object inside a 200 response
+    done: bool = False
+    token_times_ns: list[int] = field(default_factory=list)
+    reasoning_chunks: int = 0
+    content: list[str] = field(default_factory=list)
+    tool_calls: dict[int, Json] = field(default_factory=dict)
+
+    def take_chunk(self, chunk: Json, arrival_ns: int) -> bool:
+        """Take one streamed object; True if it brought output of the model."""
+        if chunk.get("error"):
+            self.error = error_text(chunk)
+            return False
+        self._take_common(chunk)
+        token = False
+        for choice in chunk.get("choices") or ():
+            token = bears_token(choice) or token
+            self._take_choice(choice, choice.get("delta") or {})
+        if token:
+            self.token_times_ns.append(arrival_ns)
+        return token
+
+    def take_body(self, body: Json) -> None:
+        """Take a whole, unstreamed response."""
+        if body.get("error"):
+            self.error = error_text(body)
+            return
+        self._take_common(body)
+        for choice in body.get("choices") or ():
+            self._take_choice(choice, choice.get("message") or {})
+        self.done = True
+
+    def _take_common(self, data: Json) -> None:
+        self.response_id = data.get("id") or self.response_id
+        self.model = data.get("model") or self.model
+        if data.get("usage"):
+            self.usage = data["usage"]
+        if data.get("metrics"):
+            self.metrics = data["metrics"]
+
+    def _take_choice(self, choice: Json, said: Json) -> None:
+        if choice.get("finish_reason"):
+            self.finish_reasons.append(choice["finish_reason"])
+        if choice.get("index"):
+            return  # what the first choice said is what a script keeps
+        text = said.get("content") or choice.get("text")
+        if isinstance(text, str) and text:
+            self.content.append(text)
+        if said.get("reasoning_content") or said.get("reasoning"):
+            self.reasoning_chunks += 1
+        for position, call in enumerate(said.get("tool_calls") or ()):
+            function = call.get("function") or {}
+            known = self.tool_calls.setdefault(
+                call.get("index", position), {"id": None, "name": "", "arguments": ""}
+            )
+            known["id"] = known["id"] or call.get("id")
+            known["name"] += function.get("name") or ""
+            known["arguments"] += function.get("arguments") or ""
+
+    @property
+    def output_tokens(self) -> int | None:
+        """Output tokens by the engine's own count; None if it gave none."""
+        return _integer(self.usage, "completion_tokens")
+
+    @property
+    def input_tokens(self) -> int | None:
+        """Prompt tokens by the engine's own count."""
+        return _integer(self.usage, "prompt_tokens")
+
+    @property
+    def cached_tokens(self) -> int | None:
+        """Prompt tokens served from the prefix cache; None if the engine does not say."""
+        return _integer((self.usage or {}).get("prompt_tokens_details"), "cached_tokens")
+
+    @property
+    def reasoning_tokens(self) -> int | None:
+        """Output tokens spent on reasoning; None if the engine does not say."""
+        return _integer((self.usage or {}).get("completion_tokens_details"), "reasoning_tokens")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTiming:
+    """Phases of one request on the engine's clock, in nanoseconds."""
+
+    source: str
+    queue_ns: int
+    prefill_ns: int
+    decode_ns: int
+
+
+def vllm_timing(metrics: Json | None) -> EngineTiming | None:
+    """Phases from vLLM's in-band `metrics` object (milliseconds; vLLM 0.25 and later).
+
+    Its `time_to_first_token_ms` runs from the moment of scheduling and so is the prefill, without the queue;
+    `generation_time_ms` runs from the first token to the last.
+    """
+    if not metrics:
+        return None
+    names = ("queue_time_ms", "time_to_first_token_ms", "generation_time_ms")
+    values = [metrics.get(name) for name in names]
+    if values[2] is None and values[1] is not None:
+        values[2] = 0.0  # one token: there is no generation after the first
+    numbers = [value for value in values if isinstance(value, int | float) and value >= 0]
+    if len(numbers) != len(names):
+        return None
+    queue, prefill, decode = (round(value * 1e6) for value in numbers)
+    return EngineTiming("vllm.metrics", queue, prefill, decode)
+
+
+def parse_json(data: bytes) -> Json | None:
+    """A JSON object, or None for anything else."""
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _integer(data: Any, name: str) -> int | None:
+    value = data.get(name) if isinstance(data, dict) else None
+    return value if isinstance(value, int) else None
+
+
+def error_text(body: Json) -> str | None:
+    """What an error body says, in whichever of the usual shapes; None if it has none of them."""
+    error = body.get("error") or body.get("message") or body.get("detail")
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("type") or error
+    return str(error) if error else None

@@ -1,0 +1,201 @@
+"""Replaying a script over a real response: the engine's timing, the script's words.
+
+Pure functions over requests and chunks; the transport calls them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from profiler.record.protocol import TEXT, Json
+from profiler.script import ScriptedCall
+
+# Each could end the output early, or make the engine do something else than emit N tokens.
+_UNSCRIPTABLE = (
+    "stop",
+    "stop_token_ids",
+    "response_format",
+    "structured_outputs",
+    "n",
+    "best_of",
+    "logit_bias",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Adaptation:
+    """A request as it is sent, and the names of the fields that differ from what the agent asked."""
+
+    body: Json
+    changed: tuple[str, ...]
+    usage_wanted: bool  # the agent itself asked for the usage chunk
+
+
+def adapt_request(
+    body: Json,
+    operation: str,
+    scripted: ScriptedCall | None,
+    *,
+    cache_salt: str | None,
+    seed: int | None,
+    force_stream: bool = False,
+) -> Adaptation:
+    """Make a request tell its timing and, with a script, generate exactly the scripted number of tokens.
+
+    A scripted request keeps its tools in the prompt but sets `tool_choice` to none: the engine's tool parser
+    would otherwise hold back chunks of text that is thrown away.
+    """
+    sent = dict(body)
+    changes: dict[str, Any] = {}
+    if scripted is not None:
+        length = scripted.output_tokens
+        for name in _UNSCRIPTABLE:
+            if sent.pop(name, None) is not None:
+                changes[name] = None
+        sent.pop("max_tokens", None)
+        changes["max_tokens" if operation == TEXT else "max_completion_tokens"] = length
+        changes["min_tokens"] = length
+        changes["ignore_eos"] = True
+        if body.get("tools"):
+            changes["tool_choice"] = "none"
+    if cache_salt is not None and "cache_salt" not in body:
+        changes["cache_salt"] = cache_salt
+    if seed is not None and body.get("seed") is None:
+        changes["seed"] = seed
+    if force_stream and not body.get("stream"):
+        changes["stream"] = True
+    options = body.get("stream_options") or {}
+    usage_wanted = bool(options.get("include_usage"))
+    if (changes.get("stream") or body.get("stream")) and not usage_wanted:
+        changes["stream_options"] = {**options, "include_usage": True}
+    sent.update({name: value for name, value in changes.items() if value is not None})
+    return Adaptation(sent, tuple(sorted(changes)), usage_wanted)
+
+
+def call_ids(scripted: ScriptedCall, ordinal: int) -> list[str]:
+    """Ids for scripted tool calls: nine letters or digits, which the strictest chat templates want.
+
+    They depend on the place alone, so that replays send identical prompts.
+    """
+    return [
+        hashlib.sha256(f"{scripted.place}|{ordinal}|{index}".encode()).hexdigest()[:9]
+        for index in range(len(scripted.tool_calls))
+    ]
+
+
+class StreamRewriter:
+    """Spreads the scripted words over the engine's real chunks.
+
+        engine   |..role..|tok|tok|tok|....|tok|finish|usage|
+        script   "I will look." search({"query": …})
+        agent    |..role..|I w|ill| lo|....|y":|rest+finish|usage|
+
+    After the k-th of N token chunks the agent has k/N of the characters; the finishing chunk brings the rest.
+    """
+
+    __slots__ = ("_calls", "_finish", "_length", "_segments", "_sent", "_text", "_tokens", "_tokens_seen")
+
+    def __init__(self, scripted: ScriptedCall, ordinal: int, operation: str) -> None:
+        self._text = operation == TEXT
+        self._finish = scripted.finish
+        self._tokens = scripted.output_tokens
+        self._tokens_seen = 0
+        self._sent = 0
+        arguments = [json.dumps(call.arguments, ensure_ascii=False) for call in scripted.tool_calls]
+        self._calls = list(
+            zip(call_ids(scripted, ordinal), (call.name for call in scripted.tool_calls), strict=True)
+        )
+        self._segments = [scripted.content, *arguments]
+        self._length = sum(map(len, self._segments))
+
+    def rewrite(self, chunk: Json, *, token: bool) -> Json:
+        """The chunk with the script's words in place of the engine's; the input is not changed."""
+        choices = chunk.get("choices")
+        if not choices:
+            return chunk
+        choice = next((choice for choice in choices if not choice.get("index")), choices[0])
+        finished = bool(choice.get("finish_reason"))
+        self._tokens_seen += token
+        upto = self._length if finished else self._length * min(self._tokens_seen, self._tokens) // self._tokens
+        new = {**choice, "finish_reason": self._finish if finished else None}
+        said = self._advance(upto)
+        if self._text:
+            new["text"] = said.get("content", "")
+        else:
+            role = (choice.get("delta") or {}).get("role")
+            new["delta"] = {**({"role": role} if role else {}), **said}
+            if not said and not finished:
+                new["delta"].setdefault("content", "")
+        return {**chunk, "choices": [new]}
+
+    def _advance(self, upto: int) -> Json:
+        """The delta that brings the agent from what it has to `upto` characters."""
+        said: Json = {}
+        begin = 0
+        for index, segment in enumerate(self._segments):
+            low, high = max(self._sent - begin, 0), min(upto - begin, len(segment))
+            if high > low:
+                part = segment[low:high]
+                if index == 0:
+                    said["content"] = part
+                else:
+                    said.setdefault("tool_calls", []).append(self._tool_delta(index - 1, part, first=low == 0))
+            begin += len(segment)
+        self._sent = max(self._sent, upto)
+        return said
+
+    def _tool_delta(self, index: int, part: str, *, first: bool) -> Json:
+        if not first:
+            return {"index": index, "function": {"arguments": part}}
+        call_id, name = self._calls[index]
+        return {
+            "index": index,
+            "id": call_id,
+            "type": "function",
+            "function": {"name": name, "arguments": part},
+        }
+
+
+def rewrite_body(body: Json, scripted: ScriptedCall, ordinal: int, operation: str) -> Json:
+    """A whole response with the script's words; the input is not changed."""
+    if not body.get("choices"):
+        return body
+    choice = {**body["choices"][0], "index": 0, "finish_reason": scripted.finish}
+    if operation == TEXT:
+        choice["text"] = scripted.content
+    else:
+        calls = [
+            {
+                "id": call_id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments, ensure_ascii=False)},
+            }
+            for call_id, call in zip(call_ids(scripted, ordinal), scripted.tool_calls, strict=True)
+        ]
+        message: Json = {"role": "assistant", "content": scripted.content or None}
+        if calls:
+            message["tool_calls"] = calls
+        choice["message"] = message
+    return {**body, "choices": [choice]}
+
+
+def body_from_stream(
+    last_chunk: Json, content: str, tool_calls: list[Json], finish: str | None, usage: Json | None
+) -> Json:
+    """The unstreamed response that says what a stream said, for an agent that did not ask for a stream."""
+    message: Json = {"role": "assistant", "content": content or None}
+    if tool_calls:
+        message["tool_calls"] = [
+            {
+                "id": call["id"],
+                "type": "function",
+                "function": {"name": call["name"], "arguments": call["arguments"]},
+            }
+            for call in tool_calls
+        ]
+    choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
+    head = {name: last_chunk[name] for name in ("id", "created", "model") if name in last_chunk}
+    return {**head, "object": "chat.completion", "choices": [choice], "usage": usage}

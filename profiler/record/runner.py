@@ -1,0 +1,218 @@
+"""Running the chains of a run: tasks in order, some at once, each chain recorded whatever becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from profiler.errors import DataError, EngineDied, Interrupted, ProfilerError, ScriptMismatch, StoreError
+from profiler.record.agent import Agent
+from profiler.record.chain import Chain, RecordingOptions, active_chain
+from profiler.record.recorder import Recorder
+from profiler.record.text import clean_message
+from profiler.record.wire import Outgoing, watch_wire
+from profiler.script import Script, ScriptedCall, TaskScript
+from profiler.store.manifest import Failure
+from profiler.tasks import Task
+
+_CONNECTION_ERRORS = (
+    "APIConnectionError",
+    "ConnectError",
+    "ReadError",
+    "RemoteProtocolError",
+    "ConnectTimeout",
+)
+_UNREACHABLE_AFTER = 3  # chains in a row that could not connect: an attached engine is gone
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One chain to be run."""
+
+    task: Task
+    repeat: int
+    warmup: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run and how."""
+
+    agent: Agent
+    tasks: Sequence[Task]
+    options: RecordingOptions
+    repeat: int = 1
+    warmup: int = 0
+    concurrency: int = 1
+    timeout_s: float = 300.0
+
+    def warmup_jobs(self) -> list[Job]:
+        """The first tasks, around again if there are more warm-up chains than tasks."""
+        return [Job(self.tasks[index % len(self.tasks)], index + 1, warmup=True) for index in range(self.warmup)]
+
+    def jobs(self) -> list[Job]:
+        """All tasks once, then all again: what drifts, drifts over all tasks alike."""
+        return [Job(task, repeat) for repeat in range(1, self.repeat + 1) for task in self.tasks]
+
+
+@dataclass(frozen=True, slots=True)
+class ChainResult:
+    """How a chain ended, for progress."""
+
+    job: Job
+    e2e_ns: int
+    calls: int
+    failure: Failure | None
+
+
+@dataclass
+class Outcome:
+    """How the run ended."""
+
+    results: list[ChainResult] = field(default_factory=list)
+    fatal: ProfilerError | None = None  # why it ended early
+    mismatch: ScriptMismatch | None = None
+    calls_outside_chains: int = 0
+    spoken: dict[str, list[ScriptedCall]] = field(default_factory=dict)
+
+    def script(self) -> Script:
+        """What was said in the first good chain of each task."""
+        return Script(tasks={task: TaskScript(calls=tuple(said)) for task, said in self.spoken.items()})
+
+
+class Runner:
+    """Runs a plan; see `run`."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        recorder: Recorder,
+        *,
+        check_engine: Callable[[], None],
+        check_store: Callable[[], None],
+        on_chain: Callable[[ChainResult], None],
+    ) -> None:
+        self._plan = plan
+        self._recorder = recorder
+        self._check_engine = check_engine
+        self._check_store = check_store
+        self._on_chain = on_chain
+        self._outcome = Outcome()
+        self._active: set[Chain] = set()
+        self._workers: list[asyncio.Task[None]] = []
+        self._unreachable = 0
+
+    def run(self) -> Outcome:
+        """Run all chains; an early end is in the outcome's `fatal`, and what was recorded is kept."""
+        with watch_wire(self._begin_call):
+            asyncio.run(self._run())
+        return self._outcome
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError, ValueError, RuntimeError):  # not in the main thread
+                loop.add_signal_handler(number, self._interrupt, number)
+        try:
+            for jobs in (self._plan.warmup_jobs(), self._plan.jobs()):
+                waiting = deque(jobs)
+                self._workers = [
+                    asyncio.create_task(self._work(waiting)) for _ in range(min(self._plan.concurrency, len(jobs)))
+                ]
+                await asyncio.gather(*self._workers, return_exceptions=True)
+                if self._outcome.fatal is not None:
+                    break
+            for worker in self._workers:
+                if not worker.cancelled() and worker.exception() is not None:
+                    raise worker.exception()  # type: ignore[misc]
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                with suppress(NotImplementedError, ValueError, RuntimeError):
+                    loop.remove_signal_handler(number)
+
+    def _interrupt(self, number: int) -> None:
+        """First Ctrl-C: break off, keep what there is. The next one finds Python's own handler."""
+        asyncio.get_running_loop().remove_signal_handler(number)
+        self._stop(Interrupted("interrupted"))
+
+    def _stop(self, error: ProfilerError) -> None:
+        if self._outcome.fatal is None:
+            self._outcome.fatal = error
+        for worker in self._workers:
+            worker.cancel()
+
+    async def _work(self, waiting: deque[Job]) -> None:
+        while waiting and self._outcome.fatal is None:
+            await self._run_chain(waiting.popleft())
+
+    async def _run_chain(self, job: Job) -> None:
+        plan = self._plan
+        chain = Chain(self._recorder, plan.options, task_id=job.task.id, repeat=job.repeat, warmup=job.warmup)
+        self._active.add(chain)
+        error: BaseException | None = None
+        try:
+            with chain.active():
+                async with asyncio.timeout(plan.timeout_s):
+                    await plan.agent.ask(job.task.input)
+        except TimeoutError as timeout:
+            within = f"the chain did not end within {plan.timeout_s:g} s"
+            error = TimeoutError(str(timeout) or within)
+        except asyncio.CancelledError:
+            error = self._outcome.fatal or Interrupted("cancelled")
+        except (Exception, SystemExit) as raised:  # noqa: BLE001 - the agent's own: it fails its chain, not the run
+            error = raised
+        self._active.discard(chain)
+        chain.finish(error)
+        self._account(job, chain)
+
+    def _account(self, job: Job, chain: Chain) -> None:
+        failure = None
+        if chain.failure is not None:
+            failure = Failure(
+                task=job.task.id,
+                repeat=job.repeat,
+                warmup=job.warmup,
+                type=type(chain.failure).__qualname__,
+                message=clean_message(str(chain.failure)),
+                trace_id=f"{chain.trace_id:032x}",
+            )
+        elif not job.warmup:
+            self._outcome.spoken.setdefault(job.task.id, chain.spoken())
+        result = ChainResult(job, chain.e2e_ns, chain.call_count, failure)
+        self._outcome.results.append(result)
+        self._outcome.mismatch = self._outcome.mismatch or chain.mismatch
+        self._on_chain(result)
+        self._check(chain)
+
+    def _check(self, chain: Chain) -> None:
+        """After each chain: is there still something to write to and to talk to?"""
+        try:
+            self._check_store()
+            if isinstance(chain.failure, DataError) and not isinstance(chain.failure, ScriptMismatch):
+                raise chain.failure
+            if chain.failure is not None and not isinstance(chain.failure, Interrupted):
+                self._check_engine()
+            connected = type(chain.failure).__qualname__ not in _CONNECTION_ERRORS
+            self._unreachable = 0 if connected else self._unreachable + 1
+            if self._unreachable >= _UNREACHABLE_AFTER:
+                raise EngineDied(
+                    f"the engine does not answer any more: {self._unreachable} chains in a row ended with "
+                    f"{type(chain.failure).__qualname__}",
+                    remedy="see that it is still running; the chains that had finished are kept",
+                )
+        except (EngineDied, StoreError, DataError) as error:
+            self._stop(error)
+
+    def _begin_call(self, operation: str, url: Any, content: bytes, body: dict[str, Any]) -> Outgoing | None:
+        chain = active_chain.get()
+        if chain is None and len(self._active) == 1:
+            (chain,) = self._active  # a thread of the agent's own, without the chain's context
+        if chain is None:
+            self._outcome.calls_outside_chains += 1
+            return None
+        return chain.begin_call(operation, url, content, body)

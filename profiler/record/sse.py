@@ -1,0 +1,108 @@
+"""Server-sent events, decoded from bytes as they arrive.
+
+The rules are those of the HTML standard, section "Server-sent events": lines end at CR, LF or CRLF and nowhere
+else (text such as U+2028 is data), an empty line ends an event, a line that begins with a colon is a comment,
+several `data` lines are joined by a newline. Public decoders either sit on top of a response object or split
+lines at more characters than these; the recorder sits below the response and needs the raw bytes back.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+
+class EventTooLarge(ValueError):
+    """An event grew past `MAX_EVENT_BYTES` without an end."""
+
+
+class Event(NamedTuple):
+    """One event: its joined `data`, and the exact bytes it came as (comments before it included)."""
+
+    data: bytes
+    raw: bytes
+
+
+class Decoder:
+    """Feed it blocks of any size; it returns the events that are complete.
+
+    Joining the `raw` of all events and `rest()` gives back the input byte for byte.
+    """
+
+    __slots__ = ("_buffer", "_scan_from")
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._scan_from = 0
+
+    def feed(self, block: bytes) -> list[Event]:
+        """Take the next bytes.
+
+        Raises:
+            EventTooLarge: an event exceeds the bound; the stream is not worth holding.
+        """
+        buffer = self._buffer + block if self._buffer else block
+        if b"\r" in buffer:
+            return self._feed_with_cr(buffer)
+        events: list[Event] = []
+        start = 0
+        end = buffer.find(b"\n\n", self._scan_from)
+        while end >= 0:
+            raw = buffer[start : end + 2]
+            events.append(Event(_data_of(raw), raw))
+            start = end + 2
+            end = buffer.find(b"\n\n", start)
+        self._keep(buffer[start:])
+        return events
+
+    def _feed_with_cr(self, buffer: bytes) -> list[Event]:
+        """The general rule, for streams that use CR anywhere."""
+        events: list[Event] = []
+        start = position = line_start = 0
+        size = len(buffer)
+        while position < size:
+            byte = buffer[position]
+            if byte not in (10, 13):
+                position += 1
+                continue
+            line_end = position
+            position += 1
+            if byte == 13:
+                if position == size:
+                    break  # a LF may follow in the next block: this line is not over
+                if buffer[position] == 10:
+                    position += 1
+            if line_end == line_start:
+                raw = buffer[start:position]
+                events.append(Event(_data_of(raw), raw))
+                start = position
+            line_start = position
+        self._keep(buffer[start:])
+        return events
+
+    def _keep(self, rest: bytes) -> None:
+        if len(rest) > MAX_EVENT_BYTES:
+            raise EventTooLarge(f"a server-sent event exceeds {MAX_EVENT_BYTES} bytes")
+        self._buffer = rest
+        self._scan_from = max(0, len(rest) - 1)
+
+    def rest(self) -> bytes:
+        """Hand over what no empty line has ended yet, and forget it."""
+        rest, self._buffer, self._scan_from = self._buffer, b"", 0
+        return rest
+
+
+def _data_of(raw: bytes) -> bytes:
+    # One data line is nearly every event there is: no list, no join.
+    if raw.startswith(b"data: ") and raw.count(b"\n") == 2 and b"\r" not in raw:  # noqa: PLR2004
+        return raw[6:-2]
+    lines = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    values = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
+    values += [b"" for line in lines if line == b"data"]
+    return b"\n".join(values)
+
+
+def encode(data: bytes) -> bytes:
+    """One event with this data; the data has no line breaks."""
+    return b"data: " + data + b"\n\n"

@@ -1,0 +1,226 @@
+"""The wire: every HTTP transport of httpx and httpx2, sync and async, watched from below the client.
+
+The methods of the public transport classes are replaced for the time of a recording. Anything that is not an LLM
+request of a chain passes through untouched. Watching here, and not in one SDK, is what makes a recording
+independent of the agent's framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType
+from typing import Any, Protocol
+
+from profiler.record.call import Call
+from profiler.record.protocol import Json, operation_of, parse_json
+
+_SEEN = "profiler.seen"  # request extension: a transport that wraps another must not be recorded twice
+_VOID_HEADERS = (b"content-length", b"content-encoding", b"transfer-encoding")
+
+
+class Outgoing(Protocol):
+    """A call about to be made: what to send, and the span that follows it."""
+
+    call: Call
+    content: bytes
+    headers: dict[str, str]
+
+
+class Refused(Exception):
+    """The call must not be sent; the agent gets this as an HTTP answer that clients do not retry."""
+
+
+# (operation, URL, content, content parsed) -> what to do; None lets the request pass unrecorded.
+Begin = Callable[[str, Any, bytes, Json], Outgoing | None]
+
+
+@contextmanager
+def watch_wire(begin: Begin) -> Iterator[None]:
+    """Route LLM requests of all transports through `begin` until the end of the context."""
+    undo: list[tuple[type, str, Any]] = []
+    try:
+        for module_name in ("httpx", "httpx2"):
+            module = importlib.import_module(module_name)
+            for class_name in ("HTTPTransport", "MockTransport", "WSGITransport"):
+                undo += _replace(module, class_name, "handle_request", _sync_handler, begin)
+            for class_name in ("AsyncHTTPTransport", "MockTransport", "ASGITransport"):
+                undo += _replace(module, class_name, "handle_async_request", _async_handler, begin)
+        yield
+    finally:
+        for owner, name, original in undo:
+            setattr(owner, name, original)
+
+
+def _replace(
+    module: ModuleType,
+    class_name: str,
+    method: str,
+    handler: Callable[[ModuleType, Any, Begin], Any],
+    begin: Begin,
+) -> list[tuple[type, str, Any]]:
+    owner = getattr(module, class_name, None)
+    if owner is None or method not in vars(owner):
+        return []
+    original = vars(owner)[method]
+    setattr(owner, method, handler(module, original, begin))
+    return [(owner, method, original)]
+
+
+def _sync_handler(module: ModuleType, original: Any, begin: Begin) -> Any:
+    def handle_request(self: Any, request: Any) -> Any:
+        operation = operation_of(request.method, request.url.path)
+        if operation is None or _SEEN in request.extensions:
+            return original(self, request)
+        try:
+            outgoing = _begin(begin, operation, request, request.read())
+        except Refused as refused:
+            return _refusal(module, request, refused)
+        if outgoing is None:
+            return original(self, request)
+        call = outgoing.call
+
+        def on_trace(name: str, info: dict[str, Any]) -> None:
+            call.on_trace(name)
+            if agents is not None:
+                agents(name, info)
+
+        agents = request.extensions.get("trace")
+        try:
+            response = original(self, _rebuilt(request, outgoing, on_trace))
+        except BaseException as error:
+            call.finish(error)
+            raise
+        stream = _SyncStream(response.stream, call)
+        return _answer(module, response, call, _as(module.SyncByteStream, stream))
+
+    return handle_request
+
+
+def _async_handler(module: ModuleType, original: Any, begin: Begin) -> Any:
+    async def handle_async_request(self: Any, request: Any) -> Any:
+        operation = operation_of(request.method, request.url.path)
+        if operation is None or _SEEN in request.extensions:
+            return await original(self, request)
+        try:
+            outgoing = _begin(begin, operation, request, await request.aread())
+        except Refused as refused:
+            return _refusal(module, request, refused)
+        if outgoing is None:
+            return await original(self, request)
+        call = outgoing.call
+
+        async def on_trace(name: str, info: dict[str, Any]) -> None:
+            call.on_trace(name)
+            if agents is not None:
+                await agents(name, info)
+
+        agents = request.extensions.get("trace")
+        try:
+            response = await original(self, _rebuilt(request, outgoing, on_trace))
+        except BaseException as error:
+            call.finish(error)
+            raise
+        stream = _AsyncStream(response.stream, call)
+        return _answer(module, response, call, _as(module.AsyncByteStream, stream))
+
+    return handle_async_request
+
+
+def _begin(begin: Begin, operation: str, request: Any, content: bytes) -> Outgoing | None:
+    body = parse_json(content)
+    return None if body is None else begin(operation, request.url, content, body)
+
+
+def _rebuilt(request: Any, outgoing: Outgoing, on_trace: Callable[..., Any]) -> Any:
+    headers = request.headers.copy()
+    headers.pop("content-length", None)
+    headers.update(outgoing.headers)
+    extensions = {**request.extensions, "trace": on_trace, _SEEN: True}
+    return type(request)(
+        request.method, request.url, headers=headers, content=outgoing.content, extensions=extensions
+    )
+
+
+def _refusal(module: ModuleType, request: Any, refused: Refused) -> Any:
+    body = json.dumps({"error": {"message": str(refused), "type": "profiler", "code": 400}}).encode()
+    return module.Response(400, headers={"content-type": "application/json"}, content=body, request=request)
+
+
+def _answer(module: ModuleType, response: Any, call: Call, stream: Any) -> Any:
+    headers = response.headers
+    call.on_headers(response.status_code, headers.get("content-type", ""), headers.get("content-encoding", ""))
+    raw = headers.raw
+    if call.rewrites:
+        raw = [(name, value) for name, value in raw if name.lower() not in _VOID_HEADERS]
+        if call.holds_body:
+            raw = [(name, value) for name, value in raw if name.lower() != b"content-type"]
+            raw.append((b"content-type", b"application/json"))
+    return module.Response(response.status_code, headers=raw, stream=stream, extensions=response.extensions)
+
+
+def _as(base: type, stream: _SyncStream | _AsyncStream) -> Any:
+    """The stream under the base class that its library checks for."""
+    return _adopted(type(stream), base)(stream.inner, stream.call)
+
+
+@cache
+def _adopted(stream: type, base: type) -> Any:
+    return type(stream.__name__, (stream, base), {})
+
+
+class _SyncStream:
+    def __init__(self, inner: Any, call: Call) -> None:
+        self.inner = inner
+        self.call = call
+
+    def __iter__(self) -> Iterator[bytes]:
+        call = self.call
+        try:
+            for block in self.inner:
+                out = call.feed(block)
+                if out:
+                    yield out
+        except Exception as error:
+            call.finish(error)
+            raise
+        rest = call.end_of_body()
+        call.finish()
+        if rest:
+            yield rest
+
+    def close(self) -> None:
+        try:
+            self.inner.close()
+        finally:
+            self.call.finish()
+
+
+class _AsyncStream:
+    def __init__(self, inner: Any, call: Call) -> None:
+        self.inner = inner
+        self.call = call
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        call = self.call
+        try:
+            async for block in self.inner:
+                out = call.feed(block)
+                if out:
+                    yield out
+        except Exception as error:
+            call.finish(error)
+            raise
+        rest = call.end_of_body()
+        call.finish()
+        if rest:
+            yield rest
+
+    async def aclose(self) -> None:
+        try:
+            await self.inner.aclose()
+        finally:
+            self.call.finish()

@@ -1,0 +1,68 @@
+"""What a reader must know before believing the figures."""
+
+from __future__ import annotations
+
+from profiler.analysis.summary import Summary
+from profiler.report.text import count, percent, plural, safe
+from profiler.store.manifest import Manifest
+
+_NOTES_SHOWN = 5
+
+
+def caveats(summary: Summary, manifest: Manifest | None, notes: list[str]) -> list[str]:
+    """One sentence each, the gravest first."""
+    found = [*_of_run(manifest), *_of_figures(summary)]
+    found += [safe(note) for note in notes[:_NOTES_SHOWN]]
+    if len(notes) > _NOTES_SHOWN:
+        found.append(f"{len(notes) - _NOTES_SHOWN} more such remarks on the trace file")
+    return found
+
+
+def _of_run(manifest: Manifest | None) -> list[str]:
+    if manifest is None:
+        return ["there is no run.json beside the spans: engine, script and machine are unknown"]
+    found = []
+    if manifest.status == "running":
+        found.append("the run was not ended properly (killed?): these are the chains that had finished")
+    elif manifest.status == "interrupted":
+        found.append(f"the run was interrupted: {manifest.chains.finished} of {manifest.chains.planned} chains")
+    elif manifest.status == "failed":
+        found.append(f"the run broke off: {safe(manifest.error or 'unknown')}")
+    if manifest.status != "running" and manifest.spans.started != manifest.spans.written:
+        found.append(f"{manifest.spans.started} spans were started and {manifest.spans.written} written")
+    if manifest.engine.get("random_weights"):
+        said = "its words are the script's" if manifest.script else "its words are random"
+        found.append(f"the model has random weights: its timing is real, its text is not ({said})")
+    if manifest.calls_outside_chains:
+        found.append(
+            f"{plural(manifest.calls_outside_chains, 'LLM call')} came from outside any chain and could not be recorded"
+        )
+    return found
+
+
+def _of_figures(summary: Summary) -> list[str]:
+    found = []
+    if summary.failed:
+        kinds = ", ".join(f"{safe(name)} {number}" for name, number in summary.failures)
+        found.append(f"{plural(summary.failed, 'chain')} failed ({kinds}) and are in no figure")
+    if summary.failed_calls:
+        found.append(f"{plural(summary.failed_calls, 'call')} failed inside chains that ended well")
+    if summary.unstreamed_calls:
+        found.append(
+            f"{count(summary.unstreamed_calls)} of {plural(summary.calls, 'call')} did not stream: they have no first "
+            "token to observe (--stream makes the profiler stream on the agent's behalf)"
+        )
+    if summary.joined_calls < summary.calls:
+        found.append(
+            f"engine timing is known for {summary.joined_calls} of {plural(summary.calls, 'call')}: "
+            "the waiting in the others is unaccounted"
+        )
+    if summary.unused_script_calls:
+        found.append(
+            f"chains ended with {plural(summary.unused_script_calls, 'scripted call')} unused: "
+            "the agent has changed since the script was made"
+        )
+    share = summary.unaccounted_median_share
+    if share is not None and share > 0.02 and summary.joined_calls == summary.calls:  # noqa: PLR2004
+        found.append(f"{percent(share)} of the median chain is in nothing that the profiler observes")
+    return found

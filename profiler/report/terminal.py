@@ -1,0 +1,167 @@
+"""The report for a terminal."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from profiler.analysis.summary import Compounding, StepRow, Summary
+from profiler.report.text import count, duration, percent, plural, safe
+from profiler.stats.quantiles import Quantile, chains_needed
+from profiler.store.manifest import Manifest
+
+_BAR_WIDTH = 30
+
+
+def render(
+    summary: Summary,
+    manifest: Manifest | None,
+    caveats: Sequence[str],
+    *,
+    source: str,
+    width: int = 100,
+    color: bool = False,
+) -> str:
+    """The whole report as text, with escape codes only if `color`."""
+    console = Console(
+        file=io.StringIO(),
+        width=max(width, 60),
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+        legacy_windows=False,
+    )
+    console.print(Text(_title(manifest, source), style="bold"))
+    for line in _head(summary):
+        console.print(line)
+    if summary.total_ns:
+        console.print()
+        console.print(_phase_table(summary))
+        console.print()
+        console.print(_step_table(summary))
+        console.print()
+        for line in _conclusions(summary):
+            console.print(line)
+    if caveats:
+        console.print()
+        for caveat in caveats:
+            console.print(Text(f"! {caveat}", style="yellow"))
+    text: str = console.file.getvalue()  # type: ignore[attr-defined]
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def _title(manifest: Manifest | None, source: str) -> str:
+    if manifest is None:
+        return f"Chains in {source}"
+    engine = manifest.engine
+    version = f" {engine['version']}" if engine.get("version") else ""
+    device = f" on {engine['device']}" if engine.get("device") else ""
+    served = f"{engine.get('name', 'engine')}{version}{device}, model {engine.get('model', '?')}"
+    agent = manifest.agent.get("name", "agent")
+    concurrency = manifest.flags.get("concurrency", 1)
+    load = f", {concurrency} chains at once" if concurrency != 1 else ""
+    return safe(f"{agent} against {served}{load}", 300)
+
+
+def _head(summary: Summary) -> list[str]:
+    good = summary.chains - summary.failed
+    kept_apart = [f"{summary.failed} failed"]
+    if summary.warmup:
+        kept_apart.append(f"{summary.warmup} for warm-up left out")
+    lines = [f"{'Chains':<10}{good} ended well, {', '.join(kept_apart)}"]
+    if summary.e2e_p50 and summary.e2e_p95 and summary.calls_mean is not None:
+        lines.append(f"{'End to end':<10}p50 {_quantile(summary.e2e_p50)}   p95 {_quantile(summary.e2e_p95)}")
+        spread = f"{summary.calls_min} to {summary.calls_max}"
+        lines.append(f"{'LLM calls':<10}{count(summary.calls_mean)} per chain ({spread})")
+        coverage = summary.joined_calls / summary.calls if summary.calls else 0
+        source = f" from {', '.join(summary.timing_sources)}" if summary.timing_sources else ""
+        lines.append(
+            f"{'Joined':<10}engine timing for {summary.joined_calls} of {plural(summary.calls, 'call')}"
+            f" ({percent(coverage)}){source}"
+        )
+    return [escape(line) for line in lines]
+
+
+def _quantile(estimate: Quantile) -> str:
+    if estimate.low is None and estimate.high is None:
+        return f"{duration(estimate.value)} [no interval below {chains_needed(estimate.p)} chains]"
+    low, high = duration(estimate.low), duration(estimate.high)
+    if estimate.high is None:
+        return f"{duration(estimate.value)} [95%: above {low}; an upper bound takes {chains_needed(estimate.p)} chains]"
+    return f"{duration(estimate.value)} [95%: {low} to {high}]"
+
+
+def _phase_table(summary: Summary) -> Table:
+    table = Table(title="Where the time goes", title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("phase")
+    table.add_column("share", justify="right")
+    table.add_column("per chain", justify="right")
+    table.add_column("", no_wrap=True)
+    mean = summary.total_ns / max(summary.chains - summary.failed, 1)
+    largest = max(row.share for row in summary.phases)
+    for row in summary.phases:
+        bar = "█" * round(_BAR_WIDTH * row.share / largest) if largest else ""
+        table.add_row(row.phase, percent(row.share), duration(mean * row.share), Text(bar, style="cyan"))
+    table.add_row("sum", "100%", duration(mean), Text("= end to end, exactly", style="dim"), style="bold")
+    return table
+
+
+def _step_table(summary: Summary) -> Table:
+    table = Table(
+        title="Steps (medians over the chains that get there)",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+    )
+    right = ("#", "chains", "prompt", "growth", "cached", "output", "TTFT", "TPOT", "time", "share", "cumulative")
+    for name in ("#", "node", *right[1:]):
+        table.add_column(name, justify="right" if name in right else "left", no_wrap=name != "node")
+    for row in summary.steps:
+        table.add_row(*_step_cells(row), style=None if row.kind == "call" else "dim")
+    return table
+
+
+def _step_cells(row: StepRow) -> list[str]:
+    cells = [str(row.position), escape(safe(row.node, 40)), str(row.chains)]
+    if row.kind == "call":
+        growth = "" if row.growth_tokens is None else f"{row.growth_tokens:+,.0f}"
+        cells += [count(row.input_tokens), growth, percent(row.cached_share), count(row.output_tokens)]
+        cells += [duration(row.ttft_ns), duration(row.tpot_ns)]
+    else:
+        cells += [""] * 6
+    return [*cells, duration(row.time_ns), percent(row.share), duration(row.cumulative_ns)]
+
+
+def _conclusions(summary: Summary) -> list[str]:
+    lines = []
+    slow = summary.slowest
+    if slow is not None:
+        where = f"step {slow.position} ({slow.node})" if slow.node else f"call {slow.position}"
+        first = f", first token after {duration(slow.ttft_ns)}" if slow.ttft_ns is not None else ""
+        lines.append(
+            f"Slowest call: {where} of task {slow.task_id}: {duration(slow.call_e2e_ns)}{first}, "
+            f"{count(slow.output_tokens)} tokens, trace {slow.trace_id}"
+        )
+    if summary.compounding is not None:
+        lines.append(compounding_sentence(summary.compounding))
+    return [escape(safe(line, 400)) for line in lines]
+
+
+def compounding_sentence(compounding: Compounding) -> str:
+    """How delays add up, in one sentence."""
+    per_call = duration(compounding.chain_ns(per_call_ns=100_000_000))
+    sentence = (
+        f"How delays compound: 100 ms more on every LLM call makes a chain {per_call} slower "
+        f"({count(round(compounding.path_calls, 1))} calls wait for each other)"
+    )
+    per_token = compounding.chain_ns(per_token_ns=1_000_000)
+    if per_token is not None:
+        sentence += f"; 1 ms more per token, {duration(per_token)} ({count(round(compounding.path_decode_tokens or 0))} tokens)"
+    return sentence + "."

@@ -1,0 +1,77 @@
+"""Every attribute name that is written or read, with its unit.
+
+The `gen_ai.*`, `server.*` and `error.*` names are those of the OpenTelemetry semantic conventions, release
+1.38 of the schema with the GenAI group at status Development. Names of our own begin with `profiler.`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.38.0"
+SCOPE: Final = "profiler"
+
+# --- GenAI semantic conventions --------------------------------------------------------------------------
+OPERATION: Final = "gen_ai.operation.name"
+PROVIDER: Final = "gen_ai.provider.name"
+AGENT_NAME: Final = "gen_ai.agent.name"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+REQUEST_SEED: Final = "gen_ai.request.seed"
+RESPONSE_ID: Final = "gen_ai.response.id"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+RESPONSE_TTFC: Final = "gen_ai.response.time_to_first_chunk"  # seconds from the request's sending
+INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+CACHED_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+TOOL_NAME: Final = "gen_ai.tool.name"
+TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
+TOOL_TYPE: Final = "gen_ai.tool.type"
+INPUT_MESSAGES: Final = "gen_ai.input.messages"  # content: only when asked for
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"  # content: only when asked for
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+ERROR_TYPE: Final = "error.type"
+
+OP_INVOKE_AGENT: Final = "invoke_agent"
+OP_CHAT: Final = "chat"
+OP_TEXT_COMPLETION: Final = "text_completion"
+OP_EXECUTE_TOOL: Final = "execute_tool"
+
+# --- chain (on the root span) ----------------------------------------------------------------------------
+TASK_ID: Final = "profiler.task.id"
+REPEAT: Final = "profiler.chain.repeat"  # 1-based
+WARMUP: Final = "profiler.chain.warmup"  # true: never in the figures
+UNUSED_SCRIPT_CALLS: Final = "profiler.script.unused_calls"
+
+# --- step (one execution of a graph node) ----------------------------------------------------------------
+STEP_NODE: Final = "profiler.step.node"
+STEP_NUMBER: Final = "profiler.step.number"  # the graph's superstep, 1-based
+STEP_PLACE: Final = "profiler.step.place"  # node path, with the index of a fan-out branch
+
+# --- call (one attempt of an LLM call) -------------------------------------------------------------------
+CALL_PLACE: Final = "profiler.call.place"  # where in the graph it was made
+CALL_ORDINAL: Final = "profiler.call.ordinal"  # 1-based among the calls of its place
+CALL_ATTEMPT: Final = "profiler.call.attempt"  # 1-based; above 1 it repeats a failed attempt
+CALL_SCRIPTED: Final = "profiler.call.scripted"
+CALL_ADAPTED: Final = "profiler.call.adapted"  # request fields that the profiler set, changed or removed
+CALL_TRUNCATED: Final = "profiler.call.truncated"  # the client stopped reading before the end
+CONNECT_NS: Final = "profiler.call.connect_ns"  # opening of a new connection; absent on a reused one
+SENT_NS: Final = "profiler.call.sent_ns"  # span start -> request body sent
+HEADERS_NS: Final = "profiler.call.headers_ns"  # span start -> response headers received
+CHUNK_TIMES_US: Final = "profiler.chunk.times_us"  # arrivals of token-bearing chunks after the sending
+REASONING_CHUNKS: Final = "profiler.chunk.reasoning"
+
+# --- engine timing, as the engine defines it -------------------------------------------------------------
+ENGINE_SOURCE: Final = "profiler.engine.timing_source"
+ENGINE_QUEUE_NS: Final = "profiler.engine.queue_ns"
+ENGINE_PREFILL_NS: Final = "profiler.engine.prefill_ns"
+ENGINE_DECODE_NS: Final = "profiler.engine.decode_ns"
+PHASE: Final = "profiler.phase"  # on the synthesised spans: queue, prefill, decode
+
+ENGINE_PHASES: Final = ("queue", "prefill", "decode")

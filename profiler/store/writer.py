@@ -1,0 +1,86 @@
+"""Writing a run: one line of OTLP JSON per finished chain, on disk before the next begins."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import ReadableSpan
+
+from profiler.errors import StoreError, UsageError
+from profiler.store.manifest import MANIFEST_FILE, SPANS_FILE, Manifest
+
+
+def create_run_folder(path: Path) -> Path:
+    """Make the folder of a new run.
+
+    Raises:
+        UsageError: it exists and is not empty, or cannot be written to.
+    """
+    try:
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UsageError(
+                f"{path} exists already and will not be overwritten",
+                remedy="choose another folder with --out",
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        probe = path / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {path}: {error.strerror}", remedy="choose another folder with --out"
+        ) from error
+    return path
+
+
+class RunWriter:
+    """The open `spans.jsonl` of a run, and its manifest."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.spans_written = 0
+        self.broken: StoreError | None = None
+        self._file = (folder / SPANS_FILE).open("ab", buffering=0)
+
+    def write_chain(self, spans: Sequence[ReadableSpan]) -> None:
+        """Append one chain's spans as one line. After a failure it writes nothing more: see `broken`."""
+        if self.broken is not None:
+            return
+        encoded = encode_spans(spans).to_dict()
+        line = memoryview(json.dumps(encoded, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+        try:
+            while line:
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            self.broken = StoreError(
+                f"cannot write to {self.folder / SPANS_FILE}: {error.strerror}",
+                remedy="free some space or choose another folder with --out; "
+                f"the {self.spans_written} spans written before are kept",
+            )
+            return
+        self.spans_written += len(spans)
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Replace `run.json` as a whole.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        target = self.folder / MANIFEST_FILE
+        temporary = target.with_suffix(".json.new")
+        try:
+            temporary.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            os.replace(temporary, target)  # noqa: PTH105 - atomic, also over an existing file
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            raise StoreError(f"cannot write {target}: {error.strerror}", remedy="free some space") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,82 @@
+"""Tasks: what the agent is asked."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from profiler.errors import DataError, UsageError
+
+
+class Task(BaseModel):
+    """One question for the agent: a text, or the whole input state of a graph."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    id: str = Field(min_length=1, max_length=200)
+    input: str | dict[str, Any]
+    tags: tuple[str, ...] = ()
+
+
+class TasksFile(BaseModel):
+    """The file `AGENT.tasks.json`."""
+
+    model_config = ConfigDict(extra="ignore")
+    tasks: list[Task]
+
+
+def load_tasks(path: Path) -> list[Task]:
+    """Read a tasks file: `{"tasks": [{"id": …, "input": …}]}`.
+
+    Raises:
+        DataError: missing, empty, not JSON, of another shape, or with an id twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot read the tasks file {path}: {error.strerror}", remedy="check --tasks") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a tasks file: it is not UTF-8 text") from error
+    if not text.strip():
+        raise DataError(f"the tasks file {path} is empty", remedy=_SHAPE)
+    try:
+        raw = json.loads(text)
+        tasks = TasksFile.model_validate({"tasks": raw} if isinstance(raw, list) else raw).tasks
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is not JSON: line {error.lineno}: {error.msg}", remedy=_SHAPE) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the top level"
+        raise DataError(f"{path} is not a tasks file: {where}: {first['msg']}", remedy=_SHAPE) from error
+    if not tasks:
+        raise DataError(f"the tasks file {path} has no tasks", remedy=_SHAPE)
+    twice = [task_id for task_id, count in Counter(task.id for task in tasks).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{path} has these task ids twice: {', '.join(twice)}",
+            remedy="ids name tasks in reports: make them differ",
+        )
+    return tasks
+
+
+_SHAPE = 'it should read {"tasks": [{"id": "weather", "input": "Do I need an umbrella in Oslo?"}]}'
+
+
+def choose_tasks(tasks: Sequence[Task], wanted: Sequence[str]) -> list[Task]:
+    """The tasks with these ids, in the order of the file; all of them if none is named.
+
+    Raises:
+        UsageError: an id that the file does not have.
+    """
+    known = {task.id for task in tasks}
+    for task_id in wanted:
+        if task_id not in known:
+            near = difflib.get_close_matches(task_id, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(sorted(known)[:20])}"
+            raise UsageError(f"no task {task_id!r}", remedy=hint)
+    return [task for task in tasks if not wanted or task.id in wanted]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import random
 import socket
 import time
 from collections.abc import Callable, Iterator, MutableMapping
@@ -206,17 +205,18 @@ def _engine_and_agent(
 
     An agent with a typo should not wait for an engine to load: a managed engine's address is known beforehand.
     """
-    from profiler.engines import default_model, open_engine
+    from profiler.engines import expected_model, open_engine
     from profiler.record.agent import load_agent
 
     agent = None
+    model = None
     if engine_options.base_url is None:
-        model = engine_options.model or default_model()
+        model = expected_model(engine_options)
         _point_clients(environ, f"http://127.0.0.1:{engine_options.port}/v1", model, engine_options.api_key)
         agent = load_agent(options.agent)
     with open_engine(engine_options, log_path=folder / "engine.log", progress=_note) as engine:
         _point_clients(environ, engine.info.base_url, engine.info.model, engine_options.api_key)
-        yield engine, agent
+        yield engine, agent if engine.info.model == model else None
 
 
 def _point_clients(environ: MutableMapping[str, str], base_url: str, model: str, key: str | None) -> None:
@@ -240,7 +240,6 @@ def _record(
     from profiler.record.runner import Plan, Runner
     from profiler.store.writer import RunWriter
 
-    random.seed(options.seed)
     recording = RecordingOptions(
         agent_name=agent.name,
         provider=engine.info.name,

@@ -16,7 +16,7 @@ from pathlib import Path
 from profiler.engines.model import Engine, EngineInfo, EngineOptions
 from profiler.errors import UsageError
 
-__all__ = ["Engine", "EngineInfo", "EngineOptions", "open_engine"]
+__all__ = ["Engine", "EngineInfo", "EngineOptions", "expected_model", "open_engine"]
 
 
 @contextlib.contextmanager
@@ -53,3 +53,14 @@ def open_engine(
 
     with managed_engine(options, log_path=log_path, progress=progress) as managed:
         yield managed
+
+
+def expected_model(options: EngineOptions) -> str:
+    """The name that a managed engine will most likely serve, before it is started.
+
+    Raises:
+        UsageError: the model's folder does not exist or holds no model.
+    """
+    from profiler.engines import hardware, vllm
+
+    return vllm.choose_model(options.model, gpu=bool(hardware.usable_gpus()), tiny_folder=Path()).name

@@ -18,6 +18,7 @@ from profiler.record.text import clean_message
 from profiler.script import ScriptedCall
 
 GAP_NS = 1_000  # Jaeger's critical path skips a sibling that begins exactly where the last one ends
+ONE_WRITE_BYTES = 64 * 1024  # what a socket's send buffer takes at once, even on a fresh connection
 _ERROR_BODY_LIMIT = 4096
 
 
@@ -38,6 +39,7 @@ class CallContext:
     start_ns: int
     operation: str
     adaptation: Adaptation
+    content_bytes: int  # of the request as it is sent
     agent_streams: bool
     script: Script | None
     capture_content: bool
@@ -70,8 +72,14 @@ class Call:
     # --- the wire's events ---------------------------------------------------------------------------
 
     def on_trace(self, name: str) -> None:
-        """An event of httpcore: `connection.connect_tcp.started`, `http11.send_request_body.complete` …"""
-        if name.endswith(".send_request_body.complete"):
+        """An event of httpcore, such as `connection.connect_tcp.started`.
+
+        A body that the kernel takes in one write counts as sent when that write begins. After it the kernel may
+        run the server instead of us (20 ms on two busy cores), and a time taken then would hide the server's work.
+        """
+        if name.endswith(".send_request_body.started") or (
+            name.endswith(".send_request_body.complete") and self._ctx.content_bytes > ONE_WRITE_BYTES
+        ):
             self._sent_ns = self._ctx.clock.now_ns()
         elif name == "connection.connect_tcp.started":
             self._connect_started_ns = self._ctx.clock.now_ns()

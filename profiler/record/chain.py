@@ -146,6 +146,7 @@ class Chain:
             },
             start_time=start_ns,
         )
+        sent_content = json.dumps(sent, ensure_ascii=False, separators=(",", ":")).encode()
         context = CallContext(
             tracer=self._recorder.tracer,
             clock=clock,
@@ -153,6 +154,7 @@ class Chain:
             start_ns=start_ns,
             operation=operation,
             adaptation=adaptation,
+            content_bytes=len(sent_content),
             agent_streams=bool(body.get("stream")),
             script=calls.Script(ordinal, scripted) if scripted else None,
             capture_content=options.capture_content,
@@ -162,7 +164,7 @@ class Chain:
             Call(context),
             node.place,
             ordinal,
-            json.dumps(sent, ensure_ascii=False, separators=(",", ":")).encode(),
+            sent_content,
             {"traceparent": f"00-{ids.trace_id:032x}-{ids.span_id:016x}-01", "accept-encoding": "identity"},
         )
         self._attempts[node.place, fingerprint] = _Attempts(attempt, recorded)

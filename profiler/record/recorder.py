@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
+import secrets
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Tracer
 
@@ -65,6 +68,19 @@ class ChainCollector(SpanProcessor):
         return True
 
 
+class _OwnIds(IdGenerator):
+    """Ids from a generator of their own: an agent that seeds `random` must not make runs share trace ids."""
+
+    def __init__(self) -> None:
+        self._random = random.Random(secrets.randbits(128))  # noqa: S311 - ids are not secrets
+
+    def generate_span_id(self) -> int:
+        return self._random.getrandbits(64) or 1
+
+    def generate_trace_id(self) -> int:
+        return self._random.getrandbits(128) or 1
+
+
 class Recorder(AbstractContextManager["Recorder"]):
     """One run's source of spans."""
 
@@ -75,6 +91,7 @@ class Recorder(AbstractContextManager["Recorder"]):
             sampler=ALWAYS_ON,
             resource=Resource({"service.name": service_name, **resource}, sc.SCHEMA_URL),
             shutdown_on_exit=False,
+            id_generator=_OwnIds(),
             span_limits=_NO_LIMITS,
         )
         # OTEL_SDK_DISABLED is meant for an application's own telemetry; a profiler that records nothing is none.

@@ -20,9 +20,7 @@ __all__ = ["Engine", "EngineInfo", "EngineOptions", "expected_model", "open_engi
 
 
 @contextlib.contextmanager
-def open_engine(
-    options: EngineOptions, *, log_path: Path, progress: Callable[[str], None]
-) -> Iterator[Engine]:
+def open_engine(options: EngineOptions, *, log_path: Path, progress: Callable[[str], None]) -> Iterator[Engine]:
     """An engine that answers, for the length of a with block.
 
     Args:

@@ -271,7 +271,9 @@ def select_model(wanted: str | None, served: tuple[Served, ...], base_url: str) 
         if model.root == wanted:
             return model
     ids = [model.id for model in served]
-    listed = ", ".join(ids[:LISTED_MODELS]) + (f" and {len(ids) - LISTED_MODELS} more" if len(ids) > LISTED_MODELS else "")
+    listed = ", ".join(ids[:LISTED_MODELS]) + (
+        f" and {len(ids) - LISTED_MODELS} more" if len(ids) > LISTED_MODELS else ""
+    )
     close = difflib.get_close_matches(wanted, ids, n=1, cutoff=0.5)
     raise EngineUnavailable(
         f"{base_url} does not serve {wanted!r}; it serves {listed}",

@@ -187,7 +187,14 @@ def ascii_alphabet() -> list[str]:
 
 def write_tokenizer(folder: Path) -> None:
     """Train the tokenizer on the text above and write what a Hugging Face tokenizer consists of."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import (  # type: ignore[import-not-found, unused-ignore]
+        AddedToken,
+        Tokenizer,
+        decoders,
+        models,
+        pre_tokenizers,
+        trainers,
+    )
 
     tokenizer = Tokenizer(models.BPE(unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

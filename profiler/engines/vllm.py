@@ -1,4 +1,4 @@
-"""How a vLLM is called: which flags and variables, by version and device. Pure but for asking a Python what it has."""
+"""How a vLLM is called: flags and variables, by version and device. Pure, but for asking a Python what it has."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def build_command(
 
 
 def single_process(installation: Installation, model: Model) -> bool:
-    """Whether the worker runs inside the engine core: it saves a third of the start, and a tiny model needs no more.
+    """Whether the worker runs inside the engine core: saves a third of the start, costs a tiny model nothing.
 
     Real models keep vLLM's default, a worker of its own with threads bound to cores.
     """

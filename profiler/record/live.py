@@ -29,7 +29,10 @@ FLUSH_S = 5.0
 
 def endpoint_from_env(environ: Mapping[str, str] = os.environ) -> str | None:
     """The collector that the standard variables name, if any."""
-    return environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    general = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    if general and urlsplit(general).path.strip("/") and protocol_of(general, environ) != "grpc":
+        general = general.rstrip("/") + "/v1/traces"  # by the specification the general variable is a base
+    return environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or general
 
 
 def protocol_of(endpoint: str, environ: Mapping[str, str] = os.environ) -> str:

@@ -1,0 +1,376 @@
+"""`profiler run` against a loopback server: what works, and what is said when it does not."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from cli_helpers import PLAIN_AGENT, ROOT, start
+from loopback import Behaviour, serve
+
+from profiler.store.reader import load_run
+
+
+def test_a_run_reports_and_leaves_a_run_that_can_be_reported_again(bench):
+    with serve() as (url, _):
+        result = bench.run("run", bench.agent(), "--base-url", url, "--input", "a", "--input", "b", "--out", "out")
+    assert result.code == 0
+    assert "2 ended well, 0 failed, 1 for warm-up left out" in result.out
+    assert "How delays compound: 100 ms more on every LLM call makes a chain 200 ms slower" in result.out
+    again = bench.run("report", "out")
+    assert again.out == result.out
+    manifest = bench.manifest()
+    assert manifest["status"] == "finished"
+    assert manifest["spans"]["started"] == manifest["spans"]["written"] > 0
+
+
+def test_json_has_the_same_figures_and_phases_that_sum_exactly(bench):
+    with serve() as (url, _):
+        result = bench.run(
+            "run", bench.agent(), "--base-url", url, "--input", "a", "--repeat", "3", "--out", "out", "--format", "json"
+        )
+    report = json.loads(result.out)
+    assert report["summary"]["chains"] == 3
+    assert report["summary"]["joined_calls"] == report["summary"]["calls"] == 6
+    phases = ("framework", "client", "queue", "prefill", "decode", "delivery", "tool", "retry", "unaccounted")
+    for chain in report["chains"]:
+        assert sum(chain[f"{phase}_ns"] for phase in phases) == chain["e2e_ns"]
+
+
+def test_progress_is_a_line_per_chain_without_a_terminal(bench):
+    with serve() as (url, _):
+        result = bench.run("run", bench.agent(), "--base-url", url, "--input", "a", "--repeat", "2", "--out", "out")
+    assert "[1/3] input-1 (warm-up): " in result.err
+    assert "[3/3] input-1 #2: " in result.err
+
+
+def test_concurrent_chains_of_a_blocking_agent_really_overlap(bench):
+    with serve() as (url, _):
+        bench.run(
+            "run", bench.agent(), "--base-url", url, "--input", "a", "--repeat", "4", "--concurrency", "4",
+            "--warmup", "0", "--out", "out",
+        )  # fmt: skip
+    traces = load_run(bench.folder / "out").traces
+    assert len(traces) == 4
+    first_end = min(trace.root.end_ns for trace in traces)
+    assert sum(trace.root.start_ns < first_end for trace in traces) == 4
+
+
+def test_a_recorded_script_replays_the_same_chains(bench):
+    agent = bench.agent()
+    with serve() as (url, does):
+        first = bench.run(
+            "run", agent, "--base-url", url, "--input", "a", "--out", "one", "--record-script", "said.json"
+        )
+        assert first.code == 0
+        does.words = ("something", "else")
+        second = bench.run("run", agent, "--base-url", url, "--input", "a", "--out", "two", "--script", "said.json")
+    assert second.code == 0
+    script = json.loads((bench.folder / "said.json").read_text())
+    assert [call["content"] for call in script["tasks"]["input-1"]["calls"]] == ["one two three"] * 2
+    counts = [
+        [span.attributes["gen_ai.usage.output_tokens"] for trace in load_run(bench.folder / run).traces
+         for span in trace.spans if span.is_call]
+        for run in ("one", "two")
+    ]  # fmt: skip
+    assert counts[0] == counts[1]
+
+
+def test_a_chain_that_raises_is_recorded_and_the_others_go_on(bench):
+    agent = bench.agent(PLAIN_AGENT.replace("    return", "    assert task != 'bad', 'no idea'\n    return"))
+    with serve() as (url, _):
+        result = bench.run(
+            "run", agent, "--base-url", url, "--input", "good", "--input", "bad", "--input", "fine",
+            "--warmup", "0", "--out", "out",
+        )  # fmt: skip
+    assert result.code == 0
+    assert "2 ended well, 1 failed" in result.out
+    assert "AssertionError: no idea" in result.err
+    assert bench.manifest()["failures"][0]["task"] == "input-2"
+
+
+def test_a_run_without_a_good_chain_has_exit_code_3(bench):
+    with serve() as (url, _):
+        result = bench.run(
+            "run", bench.agent("def answer(task):\n    raise OSError('gone')\n"), "--base-url", url, "--input", "a",
+            "--out", "out",
+        )  # fmt: skip
+    assert result.code == 3
+    assert "no chain ended well" in result.err
+
+
+def test_a_chain_past_its_timeout_fails_and_the_run_goes_on(bench):
+    agent = bench.agent("import asyncio\nasync def answer(task):\n    await asyncio.sleep(0 if task == 'a' else 60)\n")
+    with serve() as (url, _):
+        result = bench.run(
+            "run", agent, "--base-url", url, "--input", "slow", "--input", "a", "--timeout", "0.2",
+            "--warmup", "0", "--out", "out",
+        )  # fmt: skip
+    assert result.code == 0
+    assert "did not end within 0.2 s" in result.err
+
+
+def test_an_agent_with_a_model_of_its_own_is_told_what_is_served(bench):
+    agent = bench.agent("""
+        import os, openai
+        def answer(task):
+            with openai.OpenAI(max_retries=0) as client:
+                client.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": task}])
+        """)
+    with serve() as (url, _):
+        result = bench.run("run", agent, "--base-url", url, "--input", "a", "--out", "out")
+    assert result.code == 3
+    assert "served: test-model; let the agent take its model from OPENAI_MODEL" in result.err
+
+
+def test_a_script_that_lacks_a_call_names_task_step_and_remedy(bench):
+    script = {
+        "format": "profiler-script",
+        "version": 1,
+        "tasks": {"input-1": {"calls": [{"place": "", "content": "x", "output_tokens": 2}]}},
+    }
+    with serve() as (url, _):
+        result = bench.run(
+            "run", bench.agent(), "--base-url", url, "--input", "a", "--script", bench.tasks(script, "s.json"),
+            "--warmup", "0", "--out", "out",
+        )  # fmt: skip
+    assert result.code == 3
+    assert "task 'input-1': the agent asked for call 2, the script has 1 there" in result.err
+    assert "--record-script" in result.err
+    assert bench.manifest()["chains"] == {"planned": 1, "finished": 1, "failed": 1, "warmup": 0}
+
+
+def test_an_attached_engine_that_goes_away_ends_the_run_and_keeps_the_chains(bench):
+    with serve() as (url, does):
+        def go_away(number: int) -> None:
+            if number == 4:
+                does.cut_after = 0
+
+        does.on_call = go_away
+        result = bench.run(
+            "run", bench.agent(), "--base-url", url, "--input", "a", "--repeat", "30", "--warmup", "0", "--out", "out"
+        )
+    assert result.code == 4
+    assert "does not answer any more" in result.err
+    assert "1 ended well" in result.out
+    assert bench.manifest()["status"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "message"),
+    [
+        ("", "is empty"),
+        ("not json", "is not JSON"),
+        ('{"tasks": []}', "has no tasks"),
+        ('{"tasks": [{"id": "a", "input": "x"}, {"id": "a", "input": "y"}]}', "ids twice: a"),
+        ('{"tasks": [{"id": "a"}]}', "is not a tasks file: tasks.0.input"),
+        ("[1, 2]", "is not a tasks file"),
+    ],
+)
+def test_a_bad_tasks_file_has_exit_code_3_and_no_run_is_made(bench, tasks, message):
+    result = bench.run("run", bench.agent(), "--tasks", bench.tasks(tasks), "--base-url", "http://127.0.0.1:1/v1")
+    assert result.code == 3
+    assert message in result.err
+    assert not (bench.folder / "traces").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run"], 2, "Missing argument"),
+        (["run", "none.py", "--input", "a"], 2, "does not exist"),
+        (["run", "AGENT"], 2, "there are no tasks"),
+        (["run", "AGENT", "--input", "a", "--backend", "nonesuch"], 2, "'nonesuch' is not"),
+        (["run", "AGENT", "--input", "a", "--repeat", "0"], 2, "0 is not in the range"),
+        (["run", "AGENT", "--input", "a", "--script", "x.json", "--no-script"], 2, "contradict"),
+        (["run", "AGENT", "--input", "a", "--script", "x.json"], 3, "cannot read the script"),
+        (["run", "AGENT", "--input", "a", "--api-key-env", "NO_SUCH_VARIABLE"], 2, "NO_SUCH_VARIABLE is empty"),
+        (["run", "AGENT", "--input", "a", "--otlp-endpoint", "nonsense"], 2, "not an address"),
+        (["run", "AGENT", "--tasks", "none.json"], 3, "cannot read the tasks file"),
+        (["run", "AGENT", "--input", "a", "--record-script", "no/such/dir.json"], 2, "cannot write to no/such"),
+        (["nonesuch"], 2, "No such command"),
+        (["report", "none"], 3, "no run at none"),
+    ],
+)
+def test_wrong_input_is_answered_by_code_and_message(bench, arguments, code, message):
+    agent = bench.agent()
+    result = bench.run(*[agent if argument == "AGENT" else argument for argument in arguments])
+    assert result.code == code
+    assert message in result.err
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"),
+    [
+        (Behaviour(require_key="right"), "401"),
+        (Behaviour(models=("other-model",)), "other-model"),
+    ],
+)
+def test_an_engine_that_will_not_serve_us_has_exit_code_4(bench, behaviour, message):
+    with serve(behaviour) as (url, _):
+        result = bench.run("run", bench.agent(), "--base-url", url, "--model", "test-model", "--input", "a")
+    assert result.code == 4
+    assert message in result.err
+
+
+def test_an_engine_that_refuses_the_connection_has_exit_code_4(bench):
+    result = bench.run("run", bench.agent(), "--base-url", "http://127.0.0.1:9/v1", "--input", "a")
+    assert result.code == 4
+    assert "127.0.0.1:9" in result.err
+    assert not list(bench.folder.glob("traces/*")), "a run that never began leaves nothing"
+
+
+def test_an_existing_run_is_never_overwritten(bench):
+    (bench.folder / "out").mkdir()
+    (bench.folder / "out" / "spans.jsonl").write_text("precious")
+    result = bench.run("run", bench.agent(), "--base-url", "http://127.0.0.1:9", "--input", "a", "--out", "out")
+    assert result.code == 2
+    assert "will not be overwritten" in result.err
+    assert (bench.folder / "out" / "spans.jsonl").read_text() == "precious"
+
+
+def test_an_output_folder_that_cannot_be_made_is_told(bench):
+    (bench.folder / "file").write_text("")
+    result = bench.run("run", bench.agent(), "--base-url", "http://127.0.0.1:9", "--input", "a", "--out", "file/run")
+    assert result.code == 2
+    assert "cannot write to" in result.err
+
+
+def test_a_key_reaches_the_engine_and_no_file(bench, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "sk-top-secret-key")
+    with serve(Behaviour(require_key="sk-top-secret-key")) as (url, does):
+        result = bench.run(
+            "run", bench.agent(), "--base-url", url, "--api-key-env", "MY_KEY", "--input", "a", "--out", "out"
+        )
+    assert result.code == 0
+    written = b"".join(path.read_bytes() for path in (bench.folder / "out").iterdir())
+    assert b"sk-top-secret-key" not in written
+    assert "sk-top-secret-key" not in result.out + result.err
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_was_written(bench):
+    """A limit on file sizes stands in for the disk: the kernel's own refusal, at a known size."""
+    bench.agent()
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000));"
+        "from profiler.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    assert resource.RLIMIT_FSIZE
+    with serve() as (url, _):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "run", "my_agent.py", "--base-url", url, "--input", "a", "--repeat", "40",
+             "--out", "out"],
+            cwd=bench.folder, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "cannot write to" in done.stderr
+    assert "Traceback" not in done.stderr
+    kept = load_run(bench.folder / "out")
+    assert len(kept.traces) > 1
+    assert any("cut off" in note for note in kept.notes)
+
+
+def wait_for_lines(path, lines: int, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if path.exists() and path.read_bytes().count(b"\n") >= lines:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"{path} did not get {lines} lines")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "interrupted")])
+def test_an_interrupted_run_reports_what_there_is(bench, number, status):
+    bench.agent()
+    with serve() as (url, _):
+        process = start(
+            "run", "my_agent.py", "--base-url", url, "--input", "a", "--repeat", "100000", "--out", "out",
+            cwd=bench.folder,
+        )  # fmt: skip
+        wait_for_lines(bench.folder / "out" / "spans.jsonl", 3)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "the run was interrupted" in out
+    assert bench.manifest()["status"] == status
+    assert "Traceback" not in err
+
+
+def test_a_second_interrupt_ends_at_once(bench):
+    """The first asks for an orderly end; an agent that does not let go cannot hold the second one up."""
+    bench.agent("import time\ndef answer(task):\n    time.sleep(60)\n")
+    with serve() as (url, _):
+        process = start("run", "my_agent.py", "--base-url", url, "--input", "a", "--out", "out", cwd=bench.folder)
+        deadline = time.monotonic() + 30
+        while not (bench.folder / "out" / "run.json").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+
+
+def test_a_run_killed_in_mid_chain_keeps_every_finished_chain(bench):
+    bench.agent()
+    with serve() as (url, _):
+        process = start(
+            "run", "my_agent.py", "--base-url", url, "--input", "a", "--repeat", "100000", "--out", "out",
+            cwd=bench.folder,
+        )  # fmt: skip
+        wait_for_lines(bench.folder / "out" / "spans.jsonl", 5)
+        process.kill()
+        process.communicate(timeout=30)
+    finished = (bench.folder / "out" / "spans.jsonl").read_bytes().count(b"\n")
+    assert len(load_run(bench.folder / "out").traces) == finished >= 5
+    again = bench.run("report", "out")
+    assert again.code == 0
+    assert "was not ended properly" in again.out
+
+
+def test_a_dead_collector_changes_nothing_but_is_told(bench):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with serve() as (url, _):
+        result = bench.run(
+            "run", bench.agent(), "--base-url", url, "--input", "a", "--out", "out",
+            "--otlp-endpoint", f"http://127.0.0.1:{port}",
+        )  # fmt: skip
+    assert result.code == 0
+    assert "were not taken by" in result.err
+    assert bench.manifest()["export"]["not_sent"] == bench.manifest()["spans"]["written"]
+
+
+def test_calls_outside_any_chain_are_counted(bench):
+    agent = bench.agent("""
+        import os, threading, time, httpx2
+        body = {"model": os.environ["OPENAI_MODEL"], "messages": []}
+        def call():
+            time.sleep(0.3)
+            httpx2.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body)
+        threads = []
+        def answer(task):
+            if task == "last":
+                [thread.join() for thread in threads]
+                time.sleep(0.01)
+            else:
+                threads.append(threading.Thread(target=call)); threads[-1].start()
+        """)
+    with serve() as (url, _):
+        result = bench.run(
+            "run", agent, "--base-url", url, "--input", "first", "--input", "last", "--input", "last",
+            "--concurrency", "3", "--warmup", "0", "--out", "out",
+        )  # fmt: skip
+    assert result.code == 0
+    assert "1 LLM call came from outside any chain" in result.out

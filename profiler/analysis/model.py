@@ -54,7 +54,8 @@ class Span:
     @property
     def phase(self) -> str | None:
         """Queue, prefill or decode for a span made from the engine's timing."""
-        return self.attributes.get(sc.PHASE)
+        phase = self.attributes.get(sc.PHASE)
+        return phase if phase in sc.ENGINE_PHASES else None
 
 
 @dataclass(frozen=True)
@@ -115,12 +116,16 @@ def build_trace(spans: Sequence[Span]) -> Trace | None:
         children.setdefault(parent, []).append(span)
     reached = _reachable(root, children)
     if len(reached) < len(unique):
-        repairs.append(f"{len(unique) - len(reached)} spans are their own ancestors: left out")
+        lost = len(unique) - len(reached)
+        repairs.append(f"{lost} spans are their own ancestors: left out" if lost > 1 else _ONE_LOST)
         children = {parent: kids for parent, kids in children.items() if parent in reached}
     ordered = sorted(
         (unique[span_id] for span_id in reached if span_id != root.span_id), key=lambda span: span.start_ns
     )
     return Trace(root, (root, *ordered), children, tuple(repairs))
+
+
+_ONE_LOST = "1 span is its own ancestor: left out"
 
 
 def _reachable(root: Span, children: Mapping[str, Sequence[Span]]) -> set[str]:

@@ -2,7 +2,7 @@
 
 The phases add up to the chain's end-to-end time exactly, in integer nanoseconds, because the sections do.
 
-    framework    graph orchestration and the agent's own code inside graph nodes
+    framework    inside the chain and outside every call and tool: graph orchestration, the agent's own code
     client       from the HTTP client's entry until the request is sent: connecting, waiting for a connection
     queue        the engine had the request and was not working on it
     prefill      the engine read the prompt
@@ -10,7 +10,7 @@ The phases add up to the chain's end-to-end time exactly, in integer nanoseconds
     delivery     the rest of a call with engine timing: HTTP both ways, parsing, tokenising, detokenising
     tool         a tool ran
     retry        attempts that failed and were repeated, and the waiting between them
-    unaccounted  the rest of a call without engine timing; code of an agent that has no graph
+    unaccounted  the rest of a call without engine timing: the engine, or the way to it and back
 """
 
 from __future__ import annotations
@@ -53,7 +53,6 @@ def classify(trace: Trace, sections: Sequence[Section]) -> list[PhaseSection]:
     """Cut the sections where the kind of work changes; order and extent are kept."""
     parents = trace.parent_of()
     retried = _retried_calls(trace)
-    has_steps = any(span.is_step for span in trace.spans)
     classified: list[PhaseSection] = []
     for section in sections:
         span = section.span
@@ -67,8 +66,7 @@ def classify(trace: Trace, sections: Sequence[Section]) -> list[PhaseSection]:
         elif _nearest_tool(span, parents):
             classified.append(PhaseSection(span, "tool", section.start_ns, section.end_ns))
         else:
-            phase = "framework" if has_steps else "unaccounted"
-            classified += _outside_calls(span, section, phase, trace, retried)
+            classified.append(_outside_calls(span, section, trace, retried))
     return classified
 
 
@@ -81,12 +79,11 @@ def _in_call(span: Span, call: Span, section: Section) -> list[PhaseSection]:
     return [PhaseSection(span, phase, start, end) for phase, start, end in parts if end > start]
 
 
-def _outside_calls(
-    span: Span, section: Section, phase: str, trace: Trace, retried: frozenset[str]
-) -> list[PhaseSection]:
+def _outside_calls(span: Span, section: Section, trace: Trace, retried: frozenset[str]) -> PhaseSection:
     """Own time of a step or the root; right after an attempt that was repeated, it is the wait for the next."""
     ends = {child.end_ns for child in trace.children.get(span.span_id, ()) if child.span_id in retried}
-    return [PhaseSection(span, "retry" if section.start_ns in ends else phase, section.start_ns, section.end_ns)]
+    phase = "retry" if section.start_ns in ends else "framework"
+    return PhaseSection(span, phase, section.start_ns, section.end_ns)
 
 
 def _retried_calls(trace: Trace) -> frozenset[str]:

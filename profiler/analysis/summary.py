@@ -176,7 +176,7 @@ def _step_rows(steps: pd.DataFrame, calls: pd.DataFrame, total_ns: int) -> list[
                 share=float(group["path_ns"].sum()) / total_ns if total_ns else 0.0,
                 cumulative_ns=float(group["cumulative_ns"].median()),
                 input_tokens=_median(there["input_tokens"]),
-                growth_tokens=_median(there["growth"]),
+                growth_tokens=_median(there.drop_duplicates("trace_id")["growth"]),
                 cached_share=int(known["cached_tokens"].sum()) / prompt if prompt else None,
                 output_tokens=_median(there["output_tokens"]),
                 ttft_ns=_median(there["ttft_ns"]),

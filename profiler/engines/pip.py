@@ -30,7 +30,8 @@ _UNRESOLVED = re.compile(
     r"No matching distribution found|Could not find a version that satisfies|ResolutionImpossible"
 )
 _WORKS_AGAINST_A_VENV = {
-    "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV"
+    "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV",
+    "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV"
 }  # fmt: skip
 _HINTS = (
     (

@@ -192,7 +192,8 @@ def build_environment(
     installation: Installation, model: Model, *, base: Mapping[str, str], cores: int, memory_gib: float
 ) -> dict[str, str]:
     """The engine's variables: the user's win, except those that would drag in another Python's packages."""
-    dropped = {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV"}
+    # without bytecode on disk, each of its processes would compile a few thousand modules: half a minute
+    dropped = {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE"}
     ours = {
         "PYTHONSAFEPATH": "1",  # a folder called vllm where the user happens to be must not be imported
         "PYTHONUNBUFFERED": "1",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from profiler.analysis.summary import Summary
-from profiler.report.text import count, percent, plural, safe
+from profiler.report.text import count, plural, safe
 from profiler.store.manifest import Manifest
 
 _NOTES_SHOWN = 5
@@ -62,7 +62,4 @@ def _of_figures(summary: Summary) -> list[str]:
             f"chains ended with {plural(summary.unused_script_calls, 'scripted call')} unused: "
             "the agent has changed since the script was made"
         )
-    share = summary.unaccounted_median_share
-    if share is not None and share > 0.02 and summary.joined_calls == summary.calls:  # noqa: PLR2004
-        found.append(f"{percent(share)} of the median chain is in nothing that the profiler observes")
     return found

@@ -74,15 +74,15 @@ def _head(summary: Summary) -> list[str]:
     kept_apart = [f"{summary.failed} failed"]
     if summary.warmup:
         kept_apart.append(f"{summary.warmup} for warm-up left out")
-    lines = [f"{'Chains':<10}{good} ended well, {', '.join(kept_apart)}"]
+    lines = [f"{'Chains':<12}{good} ended well, {', '.join(kept_apart)}"]
     if summary.e2e_p50 and summary.e2e_p95 and summary.calls_mean is not None:
-        lines.append(f"{'End to end':<10}p50 {_quantile(summary.e2e_p50)}   p95 {_quantile(summary.e2e_p95)}")
-        spread = f"{summary.calls_min} to {summary.calls_max}"
-        lines.append(f"{'LLM calls':<10}{count(summary.calls_mean)} per chain ({spread})")
+        lines.append(f"{'End to end':<12}p50 {_quantile(summary.e2e_p50)}   p95 {_quantile(summary.e2e_p95)}")
+        spread = "" if summary.calls_min == summary.calls_max else f" ({summary.calls_min} to {summary.calls_max})"
+        lines.append(f"{'LLM calls':<12}{count(round(summary.calls_mean, 1))} per chain{spread}")
         coverage = summary.joined_calls / summary.calls if summary.calls else 0
         source = f" from {', '.join(summary.timing_sources)}" if summary.timing_sources else ""
         lines.append(
-            f"{'Joined':<10}engine timing for {summary.joined_calls} of {plural(summary.calls, 'call')}"
+            f"{'Joined':<12}engine timing for {summary.joined_calls} of {plural(summary.calls, 'call')}"
             f" ({percent(coverage)}){source}"
         )
     return [escape(line) for line in lines]
@@ -93,7 +93,7 @@ def _quantile(estimate: Quantile) -> str:
         return f"{duration(estimate.value)} [no interval below {chains_needed(estimate.p)} chains]"
     low, high = duration(estimate.low), duration(estimate.high)
     if estimate.high is None:
-        return f"{duration(estimate.value)} [95%: above {low}; an upper bound takes {chains_needed(estimate.p)} chains]"
+        return f"{duration(estimate.value)} [95%: above {low}; an upper bound takes {chains_needed(estimate.p)}]"
     return f"{duration(estimate.value)} [95%: {low} to {high}]"
 
 
@@ -147,8 +147,9 @@ def _conclusions(summary: Summary) -> list[str]:
         first = f", first token after {duration(slow.ttft_ns)}" if slow.ttft_ns is not None else ""
         lines.append(
             f"Slowest call: {where} of task {slow.task_id}: {duration(slow.call_e2e_ns)}{first}, "
-            f"{count(slow.output_tokens)} tokens, trace {slow.trace_id}"
+            f"{count(slow.output_tokens)} tokens"
         )
+        lines.append(f"  trace {slow.trace_id}, span {slow.span_id}")
     if summary.compounding is not None:
         lines.append(compounding_sentence(summary.compounding))
     return [escape(safe(line, 400)) for line in lines]

@@ -1,0 +1,266 @@
+"""The metric tables of a small run, worked out on paper."""
+
+import pandas as pd
+import pytest
+from build import call, chains, root, span, step, tool, trace
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from runs import MS, small_run, with_a_retry, with_engine_timing
+
+from profiler import semconv as sc
+from profiler.analysis import tables as module
+from profiler.analysis.phases import PHASES
+from profiler.analysis.tables import build_tables, tpot_ns, ttft_ns
+
+
+def plain(frame):
+    """Rows as plain values, missing ones as None."""
+    return [
+        {name: None if pd.isna(value) else value for name, value in row.items()}
+        for row in frame.to_dict(orient="records")
+    ]
+
+
+def test_a_chains_row_is_as_worked_out_on_paper():
+    first, second = plain(build_tables([with_engine_timing(), with_a_retry()]).chains)
+    assert first == {
+        "trace_id": "aa",
+        "task_id": "t1",
+        "repeat": 1,
+        "warmup": False,
+        "failed": False,
+        "error_type": None,
+        "start_ns": 0,
+        "e2e_ns": 1000 * MS,
+        "steps": 3,
+        "calls": 2,
+        "failed_calls": 0,
+        "tools": 1,
+        "failed_tools": 0,
+        "path_calls": 2,
+        "path_decode_tokens": 10,
+        "unused_script_calls": 0,
+        "framework_ns": 110 * MS,
+        "client_ns": 10 * MS,
+        "queue_ns": 20 * MS,
+        "prefill_ns": 60 * MS,
+        "decode_ns": 200 * MS,
+        "delivery_ns": 80 * MS,
+        "tool_ns": 90 * MS,
+        "retry_ns": 0,
+        "unaccounted_ns": 430 * MS,
+    }
+    assert second["repeat"] == 2
+    assert (second["calls"], second["failed_calls"], second["path_calls"]) == (3, 1, 3)
+    assert second["path_decode_tokens"] is None, "one call did not count its tokens"
+    spent = {phase: second[f"{phase}_ns"] // MS for phase in PHASES if second[f"{phase}_ns"]}
+    assert spent == {"framework": 100, "retry": 100, "unaccounted": 600}
+
+
+def test_a_calls_row_is_as_worked_out_on_paper():
+    first = plain(build_tables([with_engine_timing()]).calls)[0]
+    assert first == {
+        "trace_id": "aa",
+        "span_id": "c1",
+        "task_id": "t1",
+        "warmup": False,
+        "chain_failed": False,
+        "index": 1,
+        "position": 1,
+        "node": "model",
+        "place": "model",
+        "model": "m-served",
+        "attempt": 1,
+        "failed": False,
+        "error_type": None,
+        "stream": True,
+        "truncated": False,
+        "start_ns": 20 * MS,
+        "call_e2e_ns": 370 * MS,
+        "ttft_ns": 100 * MS,
+        "tpot_ns": 20.0 * MS,  # (300 - 100) ms over 10 tokens, though only 2 chunks came after the first
+        "input_tokens": 100,
+        "cached_tokens": 0,
+        "output_tokens": 11,
+        "chunks": 3,
+        "queue_ns": 20 * MS,
+        "prefill_ns": 60 * MS,
+        "decode_ns": 200 * MS,
+        "timing_source": "vllm.metrics",
+        "path_ns": 370 * MS,
+    }
+
+
+def test_missing_stays_missing_and_is_never_zero():
+    rows = {(row["trace_id"], row["span_id"]): row for row in plain(build_tables(small_run()).calls)}
+    assert rows["aa", "c1"]["cached_tokens"] == 0
+    one_token = rows["aa", "c2"]
+    assert (one_token["ttft_ns"], one_token["tpot_ns"]) == (200 * MS, None)
+    assert [one_token[name] for name in ("queue_ns", "prefill_ns", "decode_ns", "timing_source")] == [None] * 4
+    unstreamed = rows["bb", "c3"]
+    assert [unstreamed[name] for name in ("ttft_ns", "tpot_ns", "output_tokens", "cached_tokens")] == [None] * 4
+    assert (unstreamed["chunks"], unstreamed["stream"]) == (0, False)
+    assert rows["bb", "c2"]["tpot_ns"] == 7.0 * MS
+
+
+def test_a_steps_row_is_as_worked_out_on_paper():
+    rows = plain(build_tables([with_engine_timing(), with_a_retry()]).steps)
+    figures = [
+        (
+            row["trace_id"],
+            row["position"],
+            row["node"],
+            row["kind"],
+            *(row[name] // MS for name in ("start_ns", "end_ns", "path_ns", "cumulative_ns")),
+        )
+        for row in rows
+    ]
+    assert figures == [
+        ("aa", 1, "model", "call", 10, 400, 390, 400),
+        ("aa", 2, "tools", "tool", 400, 500, 100, 500),
+        ("aa", 3, "model", "call", 500, 950, 450, 950),
+        ("bb", 1, "model", "call", 2000, 2300, 300, 300),
+        ("bb", 2, "model", "call", 2300, 2700, 400, 700),
+    ]
+
+
+def test_failed_and_warm_up_chains_have_rows_that_say_so():
+    tables = build_tables(small_run())
+    chains_ = {row["trace_id"]: row for row in plain(tables.chains)}
+    assert {name: (row["failed"], row["warmup"]) for name, row in chains_.items()} == {
+        "aa": (False, False),
+        "bb": (False, False),
+        "cc": (True, False),
+        "dd": (False, True),
+    }
+    assert chains_["cc"]["error_type"] == "GraphRecursionError"
+    for rows in (plain(tables.calls), plain(tables.steps)):
+        assert {row["trace_id"] for row in rows if row["chain_failed"]} == {"cc"}
+        assert {row["trace_id"] for row in rows if row["warmup"]} == {"dd"}
+
+
+@pytest.mark.parametrize("traces", [[], [trace(root(0, 10))], small_run()], ids=["none", "bare", "small"])
+def test_columns_have_the_declared_types_whatever_is_in_them(traces):
+    tables = build_tables(traces)
+    declared = {"chains": module._CHAIN_TYPES, "calls": module._CALL_TYPES, "steps": module._STEP_TYPES}
+    for name, types in declared.items():
+        frame = getattr(tables, name)
+        assert {column: str(dtype) for column, dtype in frame.dtypes.items()} == types
+
+
+def test_no_traces_make_empty_tables():
+    tables = build_tables([])
+    assert (len(tables.chains), len(tables.calls), len(tables.steps)) == (0, 0, 0)
+
+
+def test_a_trace_that_knows_nothing_of_the_profiler_has_a_row_too():
+    row = plain(build_tables([trace(span("a", 5, 9, None))]).chains)[0]
+    assert (row["task_id"], row["repeat"], row["e2e_ns"], row["unaccounted_ns"]) == ("", None, 4, 4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(chains(), max_size=3))
+def test_the_phases_of_a_row_sum_to_its_end_to_end_time(traces):
+    for row in plain(build_tables(traces).chains):
+        assert sum(row[f"{phase}_ns"] for phase in PHASES) == row["e2e_ns"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(chains())
+def test_every_call_and_tool_is_in_one_row_of_the_steps(built):
+    tables = build_tables([built])
+    positions = list(tables.steps["position"])
+    assert positions == list(range(1, len(positions) + 1))
+    assert set(tables.calls["position"]) <= set(positions)
+    assert set(tables.steps[tables.steps["kind"] == "call"]["position"]) == set(tables.calls["position"])
+    assert len(tables.calls) == sum(one.is_call for one in built.spans)
+
+
+def test_parallel_nodes_of_a_superstep_are_one_position():
+    built = trace(
+        root(0, 100),
+        step("a", 0, 40, node="left", number=1),
+        call("ca", 5, 35, "a"),
+        step("b", 0, 60, node="right", number=1),
+        call("cb", 5, 55, "b"),
+        step("c", 60, 100, node="join", number=2),
+        call("cc", 65, 95, "c"),
+    )
+    tables = build_tables([built])
+    rows = [(row["position"], row["node"], row["start_ns"], row["end_ns"]) for row in plain(tables.steps)]
+    assert rows == [(1, "left+right", 0, 60), (2, "join", 60, 100)]
+    assert list(tables.calls["position"]) == [1, 1, 2]
+    assert list(tables.steps["path_ns"]) == [60, 40]
+    assert list(tables.calls["path_ns"]) == [0, 50, 30]
+
+
+def test_a_call_inside_a_tools_own_graph_belongs_to_the_tools_step():
+    built = trace(
+        root(0, 100),
+        step("s", 0, 100, node="tools"),
+        tool("x", 0, 100, "s"),
+        step("inner", 10, 90, "x", node="writer"),
+        call("c", 20, 80, "inner"),
+    )
+    tables = build_tables([built])
+    assert [(row["node"], row["kind"]) for row in plain(tables.steps)] == [("tools", "call")]
+    assert list(tables.calls["node"]) == ["tools"]
+
+
+def test_without_a_graph_each_call_is_a_position_and_its_attempts_share_it():
+    def attributes(ordinal, attempt):
+        return {sc.CALL_PLACE: "", sc.CALL_ORDINAL: ordinal, sc.CALL_ATTEMPT: attempt}
+
+    built = trace(
+        root(0, 100),
+        call("a", 0, 20, attributes=attributes(1, 1), failed=True),
+        call("b", 30, 50, attributes=attributes(1, 2)),
+        tool("x", 50, 60),
+        call("c", 60, 90, attributes=attributes(2, 1)),
+    )
+    tables = build_tables([built])
+    assert [(row["position"], row["node"], row["kind"]) for row in plain(tables.steps)] == [
+        (1, "call", "call"),
+        (2, "x", "tool"),
+        (3, "call", "call"),
+    ]
+    assert list(tables.calls["position"]) == [1, 1, 3]
+    assert list(tables.chains["path_calls"]) == [3]
+
+
+def test_calls_that_do_not_say_which_they_are_are_positions_of_their_own():
+    built = trace(root(0, 100), call("a", 0, 20), call("b", 30, 50))
+    assert list(build_tables([built]).calls["position"]) == [1, 2]
+
+
+def test_cumulative_time_ends_with_the_chain():
+    built = trace(root(0, 50), step("s", 10, 90), call("c", 10, 90, "s"))
+    assert list(build_tables([built]).steps["cumulative_ns"]) == [50]
+
+
+# --- times of tokens -------------------------------------------------------------------------------------
+
+
+def test_time_to_first_token_is_that_of_the_first_chunk():
+    assert ttft_ns((1500, 2500)) == 1_500_000
+    assert ttft_ns((0,)) == 0
+    assert ttft_ns(()) is None
+
+
+def test_time_per_token_divides_by_the_engines_count_and_not_by_chunks():
+    # Three chunks brought nine tokens: 800 µs over the eight after the first.
+    assert tpot_ns((100, 500, 900), 9) == 100_000.0
+
+
+@pytest.mark.parametrize(
+    ("times_us", "tokens"), [((), 5), ((100,), 5), ((100, 200), None), ((100, 200), 1), ((100, 200), 0)]
+)
+def test_time_per_token_takes_two_tokens_and_two_chunks(times_us, tokens):
+    assert tpot_ns(times_us, tokens) is None
+
+
+@given(st.lists(st.integers(0, 10**12), min_size=2, max_size=50).map(sorted), st.integers(2, 10**6))
+@settings(max_examples=50, deadline=None)
+def test_first_token_and_time_per_token_add_up_to_the_last(times_us, tokens):
+    last = ttft_ns(times_us) + tpot_ns(times_us, tokens) * (tokens - 1)
+    assert last == pytest.approx(times_us[-1] * 1000)

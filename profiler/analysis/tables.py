@@ -144,11 +144,9 @@ class _ChainRows:
         for span in sorted([*self.call_spans, *self.tool_spans], key=lambda span: span.start_ns):
             step = self._outermost_step(span)
             if step is None:
-                key: tuple[object, ...] = (
-                    span.attributes.get(sc.CALL_PLACE),
-                    span.attributes.get(sc.CALL_ORDINAL),
-                )
-                key = ("call", *key) if span.is_call else ("tool", span.span_id)
+                place, ordinal = span.attributes.get(sc.CALL_PLACE), span.attributes.get(sc.CALL_ORDINAL)
+                attempts = span.is_call and ordinal is not None  # a call that another program recorded has none
+                key: tuple[object, ...] = ("call", place, ordinal) if attempts else ("span", span.span_id)
                 groups.setdefault(key, []).append(span)
             else:
                 key = ("step", step.parent_id, step.attributes.get(sc.STEP_NUMBER))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -243,6 +244,7 @@ def _record(
     recording = RecordingOptions(
         agent_name=agent.name,
         provider=engine.info.name,
+        engine=_host_and_port(engine.info.base_url),
         script=script,
         force_stream=options.force_stream,
         capture_content=options.capture_content or os.environ.get(_CAPTURE_VARIABLE, "").lower() == "true",
@@ -279,6 +281,11 @@ def _record(
         raise writer.broken
     writer.write_manifest(manifest)
     return _report(options, manifest, outcome, folder)
+
+
+def _host_and_port(base_url: str) -> tuple[str, int]:
+    parts = urlsplit(base_url)
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
 
 
 def _manifest(

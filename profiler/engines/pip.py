@@ -142,7 +142,7 @@ class Installer:
         mark = self.log.stat().st_size
         process = SupervisedProcess(command, env=environment, cwd=self.log.parent, log_path=self.log, grace_s=5.0)
         try:
-            said, said_at = "", 0.0
+            said, said_at = "", -SAY_EVERY_S
             while process.death() is None:
                 words = activity(self._since(mark).splitlines()) or what
                 now = self.elapsed_s()

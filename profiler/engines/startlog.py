@@ -84,7 +84,8 @@ def phase(lines: Sequence[str]) -> str:
 
 def meaningful(lines: Sequence[str], n: int = SHOWN_LINES) -> list[str]:
     """The `n` lines most worth showing: no banners, routes and source lines, the root cause first."""
-    plain = [_PREFIX.sub("", line).rstrip() for line in lines if not _NOISE.search(line)]
+    stripped = (_PREFIX.sub("", line).rstrip() for line in lines if not _NOISE.search(line))
+    plain = [line for line in stripped if not _NOISE.search(line)]
     causes = [line for line in plain if _CAUSE.match(line) and not _ECHO.search(line)]
     last = plain[-n:]
     missing = [line for line in dict.fromkeys(causes[-2:]) if line not in last]

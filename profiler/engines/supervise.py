@@ -90,6 +90,8 @@ class Supervisor:
         if self.status is None:
             self._signal_group(signal.SIGTERM)
             self._wait_until(lambda: self.status is not None and not self._descendants(), self.grace_s)
+        else:
+            self._terminate_leftovers()
         self._clean()
         tell("cleaned", leftovers=len(self._descendants()))
         return 0
@@ -171,16 +173,17 @@ class Supervisor:
                 return False
             time.sleep(0.05)
 
+    def _terminate_leftovers(self) -> None:
+        """The engine ended by itself: what it left behind gets a short grace."""
+        for process in self._descendants():
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+        self._wait_until(lambda: not self._descendants(), LEFTOVER_GRACE_S)
+
     def _clean(self) -> None:
-        """The engine has had its grace; what is left gets a short one, then none."""
-        if self.status is not None:
-            for process in self._descendants():
-                with contextlib.suppress(psutil.Error):
-                    process.terminate()
-            if self._wait_until(lambda: not self._descendants(), LEFTOVER_GRACE_S):
-                return
+        """Kill whatever still runs."""
         deadline = time.monotonic() + KILL_LIMIT_S
-        while time.monotonic() < deadline:
+        while (self.status is None or self._descendants()) and time.monotonic() < deadline:
             if self.status is None:
                 self._signal_group(signal.SIGKILL)
             for process in self._descendants():

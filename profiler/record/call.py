@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import orjson
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
@@ -152,7 +153,7 @@ class Call:
         if self._rewriter is None:
             return event.raw
         rewritten = self._rewriter.rewrite(chunk, token=token)
-        return sse.encode(json.dumps(rewritten, ensure_ascii=False, separators=(",", ":")).encode())
+        return sse.encode(orjson.dumps(rewritten))
 
     def end_of_body(self) -> bytes:
         """The engine's stream is over: what the agent still has to get."""

@@ -21,7 +21,7 @@ from profiler.record.call import Call, CallContext
 from profiler.record.graph import GraphHandler, active_handler
 from profiler.record.protocol import CHAT, Json
 from profiler.record.recorder import Recorder
-from profiler.record.replay import adapt_request
+from profiler.record.replay import Adaptation, adapt_request
 from profiler.record.text import clean_message
 from profiler.record.wire import Refused
 from profiler.script import Cursor, Script, ScriptedCall, ToolCall
@@ -35,6 +35,7 @@ class RecordingOptions:
 
     agent_name: str
     provider: str
+    engine: tuple[str, int] | None = None  # host and port; calls to others are recorded as they are
     script: Script | None = None
     force_stream: bool = False
     capture_content: bool = False
@@ -118,15 +119,20 @@ class Chain:
         start_ns = clock.now_ns()
         node = self._handler.current()
         fingerprint = hashlib.blake2b(content, digest_size=16).digest()  # a client's retry sends the same bytes
-        attempt, ordinal, scripted = self._next(node.place, fingerprint)
-        adaptation = adapt_request(
-            body,
-            operation,
-            scripted,
-            cache_salt=self._cache_salt(),
-            seed=options.seed,
-            force_stream=options.force_stream and operation == CHAT,
-        )
+        port = url.port or (443 if url.scheme == "https" else 80)
+        if options.engine is None or _same_server((url.host, port), options.engine):
+            attempt, ordinal, scripted = self._next(node.place, fingerprint)
+            adaptation = adapt_request(
+                body,
+                operation,
+                scripted,
+                cache_salt=self._cache_salt(),
+                seed=options.seed,
+                force_stream=options.force_stream and operation == CHAT,
+            )
+        else:  # somebody else's server may refuse a field that it does not know
+            attempt, ordinal, scripted = 1, 1, None
+            adaptation = Adaptation(body, (), usage_wanted=True)
         sent = adaptation.body
         span = self._recorder.tracer.start_span(
             f"{operation} {sent.get('model', '')}".strip(),
@@ -136,7 +142,7 @@ class Chain:
                 sc.OPERATION: operation,
                 sc.PROVIDER: options.provider,
                 sc.SERVER_ADDRESS: url.host,
-                sc.SERVER_PORT: url.port or (443 if url.scheme == "https" else 80),
+                sc.SERVER_PORT: port,
                 sc.CALL_PLACE: node.place,
                 sc.CALL_ORDINAL: ordinal,
                 sc.CALL_ATTEMPT: attempt,
@@ -248,6 +254,11 @@ class Chain:
                 )
             )
         return said
+
+
+def _same_server(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    hosts = {"127.0.0.1" if host in ("localhost", "::1", "0.0.0.0") else host for host in (one[0], other[0])}  # noqa: S104
+    return one[1] == other[1] and len(hosts) == 1
 
 
 def new_salt() -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 Json = dict[str, Any]
 
@@ -163,7 +164,7 @@ def vllm_timing(metrics: Json | None) -> EngineTiming | None:
 def parse_json(data: bytes) -> Json | None:
     """A JSON object, or None for anything else."""
     try:
-        value = json.loads(data)
+        value = orjson.loads(data)
     except ValueError:
         return None
     return value if isinstance(value, dict) else None

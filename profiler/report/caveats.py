@@ -44,7 +44,13 @@ def _of_figures(summary: Summary) -> list[str]:
     found = []
     if summary.failed:
         kinds = ", ".join(f"{safe(name)} {number}" for name, number in summary.failures)
-        found.append(f"{plural(summary.failed, 'chain')} failed ({kinds}) and are in no figure")
+        verb = "is" if summary.failed == 1 else "are"
+        found.append(f"{plural(summary.failed, 'chain')} failed ({kinds}) and {verb} in no figure")
+    if summary.chains > summary.failed and not summary.calls and not summary.failed_calls:
+        found.append(
+            "no LLM call was seen: the agent's client must be built on httpx or httpx2 (openai, LangChain …) and use "
+            "the chat completions or completions API"
+        )
     if summary.failed_calls:
         found.append(f"{plural(summary.failed_calls, 'call')} failed inside chains that ended well")
     if summary.unstreamed_calls:

@@ -28,9 +28,10 @@ def render_json(summary: Summary, tables: Tables, manifest: Manifest | None, cav
         "summary": figures,
         "chains": rows(tables.chains),
         "caveats": list(caveats),
-        "run": manifest.model_dump() if manifest else None,
+        "run": manifest.model_dump(mode="json") if manifest else None,
     }
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode("utf-8", "backslashreplace").decode()  # half a surrogate pair is an escape, as it came
 
 
 def rows(table: Any) -> list[dict[str, Any]]:

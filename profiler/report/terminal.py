@@ -15,7 +15,10 @@ from profiler.report.text import count, duration, percent, plural, safe
 from profiler.stats.quantiles import Quantile, chains_needed
 from profiler.store.manifest import Manifest
 
-_BAR_WIDTH = 30
+_BAR_WIDTH = 28
+_STEP_COLUMNS = tuple("# node chains prompt growth cached output TTFT TPOT time share cumulative".split())
+_TIME_COLUMNS = ("#", "node", "chains", "time", "share", "cumulative")
+_CALL_COLUMNS = ("#", "node", "prompt", "growth", "cached", "output", "TTFT", "TPOT")
 
 
 def render(
@@ -35,6 +38,7 @@ def render(
         color_system="standard" if color else None,
         no_color=not color,
         highlight=False,
+        emoji=False,
         legacy_windows=False,
     )
     console.print(Text(_title(manifest, source), style="bold"))
@@ -44,7 +48,9 @@ def render(
         console.print()
         console.print(_phase_table(summary))
         console.print()
-        console.print(_step_table(summary))
+        console.print(Text("Steps (medians over the chains that get there)", style="bold"))
+        for table in _step_tables(summary, console):
+            console.print(table)
         console.print()
         for line in _conclusions(summary):
             console.print(line)
@@ -58,7 +64,7 @@ def render(
 
 def _title(manifest: Manifest | None, source: str) -> str:
     if manifest is None:
-        return f"Chains in {source}"
+        return safe(f"Chains in {source}", 300)
     engine = manifest.engine
     version = f" {engine['version']}" if engine.get("version") else ""
     device = f" on {engine['device']}" if engine.get("device") else ""
@@ -85,7 +91,7 @@ def _head(summary: Summary) -> list[str]:
             f"{'Joined':<12}engine timing for {summary.joined_calls} of {plural(summary.calls, 'call')}"
             f" ({percent(coverage)}){source}"
         )
-    return [escape(line) for line in lines]
+    return [escape(safe(line)) for line in lines]
 
 
 def _quantile(estimate: Quantile) -> str:
@@ -99,7 +105,7 @@ def _quantile(estimate: Quantile) -> str:
 
 def _phase_table(summary: Summary) -> Table:
     table = Table(title="Where the time goes", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    table.add_column("phase")
+    table.add_column("phase", no_wrap=True)
     table.add_column("share", justify="right")
     table.add_column("per chain", justify="right")
     table.add_column("", no_wrap=True)
@@ -112,19 +118,22 @@ def _phase_table(summary: Summary) -> Table:
     return table
 
 
-def _step_table(summary: Summary) -> Table:
-    table = Table(
-        title="Steps (medians over the chains that get there)",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-    )
-    right = ("#", "chains", "prompt", "growth", "cached", "output", "TTFT", "TPOT", "time", "share", "cumulative")
-    for name in ("#", "node", *right[1:]):
-        table.add_column(name, justify="right" if name in right else "left", no_wrap=name != "node")
+def _step_tables(summary: Summary, console: Console) -> list[Table]:
+    """One table, or two halves of it on a terminal that would cut figures off."""
+    whole = _step_table(summary, _TIME_COLUMNS, _CALL_COLUMNS)
+    if console.measure(whole, options=console.options.update(width=1000)).maximum <= console.width:
+        return [whole]
+    return [_step_table(summary, _TIME_COLUMNS), _step_table(summary, _CALL_COLUMNS)]
+
+
+def _step_table(summary: Summary, *groups: Sequence[str]) -> Table:
+    shown = [name for name in _STEP_COLUMNS if any(name in group for group in groups)]
+    table = Table(box=None, pad_edge=False)
+    for name in shown:
+        table.add_column(name, justify="left" if name == "node" else "right", no_wrap=name != "node")
     for row in summary.steps:
-        table.add_row(*_step_cells(row), style=None if row.kind == "call" else "dim")
+        cells = dict(zip(_STEP_COLUMNS, _step_cells(row), strict=True))
+        table.add_row(*(cells[name] for name in shown), style=None if row.kind == "call" else "dim")
     return table
 
 
@@ -147,7 +156,7 @@ def _conclusions(summary: Summary) -> list[str]:
         first = f", first token after {duration(slow.ttft_ns)}" if slow.ttft_ns is not None else ""
         lines.append(
             f"Slowest call: {where} of task {slow.task_id}: {duration(slow.call_e2e_ns)}{first}, "
-            f"{count(slow.output_tokens)} tokens"
+            f"{plural(slow.output_tokens, 'token')}"
         )
         lines.append(f"  trace {slow.trace_id}, span {slow.span_id}")
     if summary.compounding is not None:

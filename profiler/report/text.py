@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 _UNITS = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs"))
+_UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separators
 
 
 def duration(ns: float | None) -> str:
@@ -12,7 +13,7 @@ def duration(ns: float | None) -> str:
     if ns is None:
         return "—"
     for size, unit in _UNITS:
-        if abs(ns) >= size:
+        if abs(ns) >= 0.9995 * size:  # 999.9 ms reads 1.00 s
             return f"{_three_digits(ns / size)} {unit}"
     return f"{ns:.0f} ns"
 
@@ -31,7 +32,7 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.1f}"  # noqa: PLR2004
 
 
-def plural(number: float, noun: str) -> str:
+def plural(number: float | None, noun: str) -> str:
     """`1 chain`, `2 chains`."""
     return f"{count(number)} {noun}{'' if number == 1 else 's'}"
 
@@ -39,7 +40,7 @@ def plural(number: float, noun: str) -> str:
 def safe(text: str, limit: int = 200) -> str:
     """Text from models, tools and servers without what a terminal would obey: control and format characters."""
     kept = "".join(
-        character if unicodedata.category(character) not in ("Cc", "Cf", "Cs") else " " for character in text
+        character if unicodedata.category(character) not in _UNSAFE else " " for character in text
     )
     return kept if len(kept) <= limit else kept[: limit - 1] + "…"
 

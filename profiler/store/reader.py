@@ -17,6 +17,7 @@ from profiler.store.manifest import FORMAT, MANIFEST_FILE, SPANS_FILE, VERSION, 
 _STATUS_ERROR = (2, "STATUS_CODE_ERROR")
 _MAX_LINE_BYTES = 512 * 1024 * 1024
 _NO_PARENT = ("", "0000000000000000")
+_LINE_BEGINS = b'{"resourceSpans":'
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,10 @@ def load_run(path: Path) -> LoadedRun:
     Raises:
         DataError: no such run, not a run, a newer format, or no trace in it.
     """
-    manifest, spans_path = _locate(path)
+    try:
+        manifest, spans_path = _locate(path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
     notes: list[str] = []
     spans: dict[str, list[Span]] = {}
     for span in _read_spans(spans_path, notes):
@@ -51,7 +55,8 @@ def load_run(path: Path) -> LoadedRun:
         traces.append(trace)
         notes += [f"trace {trace.trace_id}: {repair}" for repair in trace.repairs]
     if unfinished:
-        notes.append(f"{unfinished} traces have no root span: left out")
+        have = "trace has" if unfinished == 1 else "traces have"
+        notes.append(f"{unfinished} {have} no root span: left out")
     return LoadedRun(path, manifest, sorted(traces, key=lambda trace: trace.root.start_ns), notes)
 
 
@@ -82,9 +87,12 @@ def _read_manifest(path: Path) -> Manifest:
         return Manifest.model_validate(raw)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, ValidationError, TypeError) as error:
-        first = str(error).splitlines()[0]
-        raise DataError(f"{path} is not a run's manifest: {first}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the top level"
+        raise DataError(f"{path} is not a run's manifest: {where}: {first['msg']}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"{path} is not a run's manifest: {error}") from error
 
 
 def _read_spans(path: Path, notes: list[str]) -> Iterator[Span]:
@@ -98,8 +106,8 @@ def _read_spans(path: Path, notes: list[str]) -> Iterator[Span]:
                     raise DataError(f"{path}: line {number} has {len(line)} bytes: not read")
                 try:
                     spans = list(_spans_of(json.loads(line)))
-                except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-                    if not line.endswith(b"\n") and good:
+                except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+                    if not line.endswith(b"\n") and (good or line[: len(_LINE_BEGINS)] in _LINE_BEGINS):
                         notes.append(f"the last line of {path.name} is cut off: left out")
                         return
                     raise DataError(

@@ -14,6 +14,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from profiler.errors import StoreError, UsageError
 from profiler.store.manifest import MANIFEST_FILE, SPANS_FILE, Manifest
 
+# A file name that is not UTF-8 reaches an error's text as lone surrogates; in JSON they can stand as escapes.
+_UTF8 = ("utf-8", "backslashreplace")
+
 
 def create_run_folder(path: Path) -> Path:
     """Make the folder of a new run.
@@ -52,7 +55,7 @@ class RunWriter:
         if self.broken is not None:
             return
         encoded = encode_spans(spans).to_dict()
-        line = memoryview(json.dumps(encoded, separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+        line = memoryview(json.dumps(encoded, separators=(",", ":"), ensure_ascii=False).encode(*_UTF8) + b"\n")
         try:
             while line:
                 line = line[self._file.write(line) :]
@@ -74,7 +77,8 @@ class RunWriter:
         target = self.folder / MANIFEST_FILE
         temporary = target.with_suffix(".json.new")
         try:
-            temporary.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+            temporary.write_bytes(text.encode(*_UTF8))
             os.replace(temporary, target)  # noqa: PTH105 - atomic, also over an existing file
         except OSError as error:
             with suppress(OSError):

@@ -83,12 +83,9 @@ def test_a_call_that_does_not_say_when_it_was_sent_has_no_client_time():
     assert phases_of(built) == [("unaccounted", 0, 100)]
 
 
-def test_own_time_of_a_chain_without_steps_is_unaccounted():
+def test_own_time_of_a_chain_is_the_frameworks_with_steps_and_without():
     built = trace(root(0, 100), call("c", 20, 60, attributes={**ENGINE, sc.SENT_NS: 0}))
-    assert phases_of(built) == [("unaccounted", 0, 20), ("delivery", 20, 60), ("unaccounted", 60, 100)]
-
-
-def test_own_time_of_a_chain_with_steps_is_the_frameworks():
+    assert phases_of(built) == [("framework", 0, 20), ("delivery", 20, 60), ("framework", 60, 100)]
     built = trace(root(0, 100), step("s", 10, 90))
     assert phases_of(built) == [("framework", 0, 10), ("framework", 10, 90), ("framework", 90, 100)]
 

@@ -276,3 +276,13 @@ def test_an_in_process_transport_is_recorded_too():
         client.post("http://engine/v1/chat/completions", json=CHAT)
     assert recording.calls()[0].attributes[sc.OUTPUT_TOKENS] == 1
 
+
+
+def test_a_call_to_another_server_is_recorded_as_it_is():
+    with serve() as (url, _), serve() as (other, does):
+        port = int(url.split(":")[2].split("/")[0])
+        with recorded(engine=("127.0.0.1", port), script=script(scripted_call()), salt="s", seed=1) as recording:
+            plain_get(httpx2, other, CHAT)
+            plain_get(httpx2, url.replace("127.0.0.1", "localhost"), CHAT)
+    assert does.requests == [CHAT]
+    assert [span.attributes[sc.CALL_SCRIPTED] for span in recording.calls()] == [False, True]

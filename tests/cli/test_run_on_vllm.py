@@ -1,0 +1,181 @@
+"""The main job on the real engine: provisioned, started, measured, stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from cli_helpers import ROOT, start
+
+from profiler import semconv as sc
+from profiler.analysis import critical_path, phases
+from profiler.store.reader import load_run
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+
+REACT = str(ROOT / "agents" / "react.py")
+TEN_LINES = """
+import os
+import openai
+
+client = openai.OpenAI()
+
+def answer(task):
+    said = []
+    for question in ("Plan: ", "Answer: "):
+        reply = client.chat.completions.create(
+            model=os.environ["OPENAI_MODEL"], max_tokens=12,
+            messages=[{"role": "user", "content": question + task}])
+        said.append(reply.choices[0].message.content)
+    return said[-1]
+"""
+
+
+def engines_running() -> set[int]:
+    """Process ids of anything that looks like an engine or its supervisor."""
+    found = set()
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or ())
+        if "vllm.entrypoints" in line or "supervise" in line or "VLLM::" in line:
+            found.add(process.pid)
+    return found
+
+
+def gone(pids: set[int], seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not pids & engines_running():
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def check_run(folder: Path) -> dict:
+    """What every run promises, whatever was run."""
+    manifest = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    run = load_run(folder)
+    assert not run.notes
+    assert manifest["spans"]["started"] == manifest["spans"]["written"]
+    assert manifest["spans"]["written"] == sum(len(trace.spans) for trace in run.traces)
+    for trace in run.traces:
+        sections = critical_path.critical_path(trace)
+        critical_path.check(trace, sections)
+        phases.check(trace, phases.classify(trace, sections))
+    return manifest
+
+
+@pytest.fixture
+def managed(vllm_python, bench):
+    """A command line that starts an engine of its own, with the vLLM that the tests use."""
+
+    def run(*arguments: str):
+        before = engines_running()
+        process = start("run", *arguments, "--vllm-python", str(vllm_python), cwd=bench.folder)
+        return process, before
+
+    return run
+
+
+def test_a_run_starts_measures_and_stops_the_engine(managed, bench):
+    process, before = managed(REACT, "--task", "leave-days", "--task", "backfill-duration", "--out", "out")
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    assert gone(engines_running() - before)
+    manifest = check_run(bench.folder / "out")
+    assert manifest["engine"]["managed"] is True
+    assert manifest["engine"]["random_weights"] is True
+    assert "engine timing for 6 of 6 calls (100%) from vllm.metrics" in out
+    assert "its timing is real, its text is not" in out
+    port = int(manifest["engine"]["base_url"].rsplit(":", 1)[1].split("/")[0])
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0, "the port is free again"
+    chain = load_run(bench.folder / "out").traces[-1]
+    calls = [span for span in chain.spans if span.is_call]
+    script = json.loads((ROOT / "agents" / "react.script.json").read_text())["tasks"]["backfill-duration"]["calls"]
+    assert [span.attributes[sc.OUTPUT_TOKENS] for span in calls] == [call["output_tokens"] for call in script]
+    assert all(sc.CHUNK_TIMES_US in span.attributes for span in calls)
+    assert calls[-1].attributes[sc.CACHED_TOKENS] > 0, "the chain finds its own history in the prefix cache"
+
+
+def test_an_engine_that_dies_in_mid_run_is_told_and_the_chains_are_kept(managed, bench):
+    process, before = managed(REACT, "--task", "leave-days", "--repeat", "1000", "--out", "out")
+    spans = bench.folder / "out" / "spans.jsonl"
+    deadline = time.monotonic() + 300
+    while not spans.exists() or spans.read_bytes().count(b"\n") < 3:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
+    for pid in engines_running() - before:
+        line = " ".join(psutil.Process(pid).cmdline())
+        if "vllm.entrypoints" in line and "supervise" not in line:
+            os.kill(pid, signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 4, err
+    assert "SIGKILL" in err
+    assert "ended well" in out
+    assert check_run(bench.folder / "out")["status"] == "failed"
+    assert gone(engines_running() - before)
+
+
+def test_a_profiler_that_is_killed_leaves_no_engine(managed, bench):
+    process, before = managed(REACT, "--task", "leave-days", "--repeat", "1000", "--out", "out")
+    spans = bench.folder / "out" / "spans.jsonl"
+    deadline = time.monotonic() + 300
+    while not spans.exists() or spans.read_bytes().count(b"\n") < 2:
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
+    started = engines_running() - before
+    assert started
+    process.kill()
+    process.communicate(timeout=60)
+    assert gone(started)
+    assert len(load_run(bench.folder / "out").traces) >= 2
+
+
+def test_chains_at_once_plain_clients_and_free_runs(vllm_engine, bench):
+    url = vllm_engine.info.base_url
+    tasks = ["--task", "leave-days", "--task", "pension-plan", "--task", "shipment-weights", "--task", "car-trip"]
+    together = bench.run("run", REACT, "--base-url", url, *tasks, "--concurrency", "4", "--out", "together")
+    assert together.code == 0, together.err
+    check_run(bench.folder / "together")
+
+    plain = bench.run("run", bench.agent(TEN_LINES), "--base-url", url, "--input", "why?", "--out", "plain")
+    assert plain.code == 0, plain.err
+    check_run(bench.folder / "plain")
+    assert "engine timing for 2 of 2 calls" in plain.out
+
+    free = bench.run("run", REACT, "--base-url", url, *tasks, "--no-script", "--out", "free")
+    assert free.code in (0, 3), free.err
+    check_run(bench.folder / "free")
+
+
+def test_a_recorded_script_replays_the_same_calls_tools_and_lengths(vllm_engine, bench):
+    url = vllm_engine.info.base_url
+    tasks = ["--task", "leave-days", "--task", "car-trip"]
+    first = bench.run("run", REACT, "--base-url", url, *tasks, "--record-script", "said.json", "--out", "one")
+    assert first.code == 0, first.err
+    second = bench.run("run", REACT, "--base-url", url, *tasks, "--script", "said.json", "--out", "two")
+    assert second.code == 0, second.err
+    assert shape(bench.folder / "one") == shape(bench.folder / "two")
+
+
+def shape(folder: Path) -> list[list[tuple[object, ...]]]:
+    """Per chain: each call's place and output tokens, each tool's name, in order."""
+    chains = []
+    for trace in load_run(folder).traces:
+        get = [(span, span.attributes) for span in trace.spans]
+        chains.append(
+            [
+                (span.name, has.get(sc.CALL_PLACE), has.get(sc.OUTPUT_TOKENS), has.get(sc.TOOL_NAME))
+                for span, has in get
+                if span.is_call or span.is_tool
+            ]
+        )
+    return chains

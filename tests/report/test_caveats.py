@@ -1,0 +1,147 @@
+"""Each caveat is there when, and only when, there is a reason for it."""
+
+import pytest
+from report_inputs import chain, manifest, small_run, summary_of
+
+from profiler import semconv as sc
+from profiler.analysis.model import Span
+from profiler.report.caveats import caveats
+
+
+def call(name="c", *, failed=False, **changes):
+    attributes = {
+        sc.OPERATION: sc.OP_CHAT,
+        sc.REQUEST_STREAM: True,
+        sc.CALL_PLACE: "",
+        sc.CALL_ORDINAL: 1,
+        sc.ENGINE_SOURCE: "vllm.metrics",
+        **changes,
+    }
+    attributes = {name: value for name, value in attributes.items() if value is not None}
+    return Span("", name, "root", "chat", 0, 10, attributes, failed)
+
+
+def good_chain(*spans, **attributes):
+    return chain("aa", 0, 10, list(spans) or [call()], attributes)
+
+
+def found(traces=None, run=None, notes=()):
+    return caveats(summary_of([good_chain()] if traces is None else traces), run or manifest(), list(notes))
+
+
+def test_a_good_run_has_no_caveats():
+    assert found() == []
+
+
+def test_spans_without_a_manifest_are_said_to_be():
+    assert caveats(summary_of([good_chain()]), None, []) == [
+        "there is no run.json beside the spans: engine, script and machine are unknown"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"status": "running"},
+            "the run was not ended properly (killed?): these are the chains that had finished",
+        ),
+        (
+            {"status": "interrupted", "chains": {"planned": 9, "finished": 4}},
+            "the run was interrupted: 4 of 9 chains",
+        ),
+        ({"status": "failed", "error": "the engine died"}, "the run broke off: the engine died"),
+        ({"status": "failed"}, "the run broke off: unknown"),
+        ({"spans": {"started": 10, "written": 8}}, "10 spans were started and 8 written"),
+        (
+            {"engine": {"random_weights": True}},
+            "the model has random weights: its timing is real, its text is not (its words are random)",
+        ),
+        (
+            {"engine": {"random_weights": True}, "script": {"file": "x"}},
+            "the model has random weights: its timing is real, its text is not (its words are the script's)",
+        ),
+        ({"calls_outside_chains": 1}, "1 LLM call came from outside any chain and could not be recorded"),
+        ({"calls_outside_chains": 3}, "3 LLM calls came from outside any chain and could not be recorded"),
+    ],
+)
+def test_a_reason_in_the_run_makes_its_caveat_and_no_other(changes, sentence):
+    assert found(run=manifest(**changes)) == [sentence]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "finished", "error": None},
+        {"spans": {"started": 10, "written": 10}},
+        {"engine": {"random_weights": False}},
+        {"script": {"file": "x"}},
+        {"chains": {"planned": 9, "finished": 9}},
+    ],
+)
+def test_without_a_reason_in_the_run_there_is_no_caveat(changes):
+    assert found(run=manifest(**changes)) == []
+
+
+def test_spans_of_a_run_that_still_goes_on_are_not_counted_against_it():
+    assert len(found(run=manifest(status="running", spans={"started": 10, "written": 8}))) == 1
+
+
+def test_failed_chains_are_counted_by_their_errors():
+    failed = [
+        chain(f"f{number}", 0, 10, [], {sc.ERROR_TYPE: error}, failed=True)
+        for number, error in enumerate(["A", "B", "A"])
+    ]
+    assert found([good_chain(), *failed]) == ["3 chains failed (A 2, B 1) and are in no figure"]
+
+
+def test_one_failed_chain_is_singular():
+    one = chain("f", 0, 10, [], {sc.ERROR_TYPE: "A"}, failed=True)
+    assert found([good_chain(), one]) == ["1 chain failed (A 1) and is in no figure"]
+
+
+def test_calls_that_failed_inside_good_chains_are_counted():
+    assert found([good_chain(call(), call("d", failed=True))]) == ["1 call failed inside chains that ended well"]
+
+
+def test_calls_that_did_not_stream_are_counted():
+    sentences = found([good_chain(call(), call("d", **{sc.REQUEST_STREAM: False}))])
+    assert len(sentences) == 1
+    assert sentences[0].startswith("1 of 2 calls did not stream")
+    assert "--stream" in sentences[0]
+
+
+def test_calls_without_engine_timing_are_counted():
+    assert found([good_chain(call(), call("d", **{sc.ENGINE_SOURCE: None}))]) == [
+        "engine timing is known for 1 of 2 calls: the waiting in the others is unaccounted"
+    ]
+
+
+def test_calls_of_failed_and_warm_up_chains_make_no_caveat():
+    bad = call("d", failed=True), call("e", **{sc.ENGINE_SOURCE: None, sc.REQUEST_STREAM: False})
+    assert found([good_chain(), chain("w", 0, 10, list(bad), {sc.WARMUP: True})]) == []
+
+
+def test_unused_scripted_calls_are_counted():
+    assert found([good_chain(**{sc.UNUSED_SCRIPT_CALLS: 2})]) == [
+        "chains ended with 2 scripted calls unused: the agent has changed since the script was made"
+    ]
+
+
+def test_five_remarks_on_the_file_are_shown_and_the_others_counted():
+    notes = [f"note {number}" for number in range(7)]
+    assert found(notes=notes[:5]) == notes[:5]
+    assert found(notes=notes) == [*notes[:5], "2 more such remarks on the trace file"]
+
+
+def test_remarks_have_no_escape_sequences():
+    run = manifest(status="failed", error="\x1b[31mdied")
+    assert found(run=run, notes=["\x1b]0;x\x07"]) == ["the run broke off:  [31mdied", " ]0;x "]
+
+
+def test_what_concerns_the_whole_run_comes_first():
+    run = manifest(status="interrupted", calls_outside_chains=1)
+    sentences = found(small_run(), run, ["a note"])
+    assert [sentence.split(":")[0] for sentence in sentences[:1]] == ["the run was interrupted"]
+    assert sentences[-1] == "a note"
+    assert len(sentences) == 7

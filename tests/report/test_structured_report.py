@@ -1,0 +1,93 @@
+"""The report for programs: strict JSON with the same figures."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_inputs import chain, manifest, report_json, small_run, summary_of
+
+from profiler import semconv as sc
+from profiler.analysis.phases import PHASES
+
+MS = 1_000_000
+
+
+def strict(text):
+    def refuse(name):
+        raise AssertionError(f"{name} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_the_document_says_what_it_is():
+    document = strict(report_json(small_run(), manifest()))
+    assert (document["format"], document["version"]) == ("profiler-report", 1)
+    assert set(document) == {"format", "version", "summary", "chains", "caveats", "run"}
+    assert document["run"]["agent"] == {"name": "react"}
+    assert len(document["caveats"]) == 4
+
+
+def test_phases_sum_to_every_chain_and_to_all_of_them():
+    document = strict(report_json(small_run()))
+    for row in document["chains"]:
+        assert sum(row[f"{phase}_ns"] for phase in PHASES) == row["e2e_ns"]
+    summary = document["summary"]
+    assert sum(row["total_ns"] for row in summary["phases"]) == summary["total_ns"] == 1800 * MS
+    good = [row for row in document["chains"] if not row["failed"] and not row["warmup"]]
+    assert sum(row["e2e_ns"] for row in good) == summary["total_ns"]
+
+
+def test_missing_is_null_and_integers_are_integers():
+    document = strict(report_json(small_run()))
+    first, second = document["chains"][:2]
+    assert first["path_decode_tokens"] == 10
+    assert second["path_decode_tokens"] is None
+    assert first["error_type"] is None
+    assert type(first["e2e_ns"]) is int
+    assert first["warmup"] is False
+    last = document["summary"]["steps"][-1]
+    assert (last["tpot_ns"], last["cached_share"]) == (None, 0.6)
+    assert document["summary"]["e2e_p50"] == {"p": 0.5, "n": 2, "value": 900.0 * MS, "low": None, "high": None}
+
+
+def test_compounding_is_worked_out():
+    compounding = strict(report_json(small_run()[:1]))["summary"]["compounding"]
+    assert compounding == {
+        "path_calls": 2.0,
+        "path_decode_tokens": 10.0,
+        "per_100ms_per_call_ns": 200.0 * MS,
+        "per_1ms_per_token_ns": 10.0 * MS,
+    }
+    assert strict(report_json(small_run()))["summary"]["compounding"]["per_1ms_per_token_ns"] is None
+
+
+@pytest.mark.parametrize("traces", [[], small_run()[2:]], ids=["none", "bad ones"])
+def test_without_a_good_chain_figures_are_null(traces):
+    document = strict(report_json(traces))
+    assert len(document["chains"]) == len(traces)
+    summary = document["summary"]
+    assert [summary[name] for name in ("e2e_p50", "e2e_p95", "slowest", "compounding")] == [None] * 4
+    assert document["run"] is None
+
+
+def test_a_chain_that_lasted_no_time_gives_no_nan():
+    document = strict(report_json([chain("aa", 5, 5, [])]))
+    assert document["summary"]["unaccounted_median_share"] is None
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text(st.characters(exclude_categories=()), max_size=20))
+def test_any_text_survives(text):
+    report = report_json([chain("aa", 0, 10, [], {sc.TASK_ID: text})], notes=["\x1b[31mx"])
+    report.encode()
+    assert strict(report)["chains"][0]["task_id"] == text
+
+
+def test_both_reports_have_the_same_figures():
+    summary = summary_of(small_run())
+    document = strict(report_json(small_run()))["summary"]
+    assert document["calls_mean"] == summary.calls_mean
+    assert [row["share"] for row in document["phases"]] == [row.share for row in summary.phases]
+    assert not any(math.isnan(row["share"]) for row in document["steps"])

@@ -1,0 +1,228 @@
+"""The report on a terminal: what it says, at any width, whatever the names in it are made of."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_inputs import chain, manifest, report_text, small_run, summary_of
+from rich.cells import cell_len
+from rich.text import Text
+
+from profiler import semconv as sc
+from profiler.analysis.model import Span
+from profiler.analysis.summary import Compounding
+from profiler.report.terminal import compounding_sentence, render
+
+MS = 1_000_000
+
+
+def flat(text):
+    return " ".join(text.split())
+
+
+def named_run(name, *, failed=False):
+    """A chain in which everything that has a name has this one."""
+    spans = [
+        Span("", "s", "root", name, 0, 90, {sc.STEP_NODE: name, sc.STEP_NUMBER: 1, sc.STEP_PLACE: name}),
+        Span(
+            "",
+            "c",
+            "s",
+            name,
+            0,
+            80,
+            {
+                sc.OPERATION: sc.OP_CHAT,
+                sc.REQUEST_MODEL: name,
+                sc.REQUEST_STREAM: True,
+                sc.CALL_PLACE: name,
+                sc.CALL_ORDINAL: 1,
+                sc.OUTPUT_TOKENS: 5,
+                sc.ENGINE_SOURCE: name,
+            },
+        ),
+        Span("", "x", "root", name, 90, 95, {sc.OPERATION: sc.OP_EXECUTE_TOOL, sc.TOOL_NAME: name}),
+    ]
+    return chain("aa", 0, 100, spans, {sc.TASK_ID: name, sc.ERROR_TYPE: name}, failed=failed)
+
+
+def test_the_report_reads_as_expected():
+    text = report_text(small_run(), manifest())
+    assert text == GOLDEN
+    assert text.endswith("\n")
+
+
+GOLDEN = """\
+react against vllm 0.25 on cpu, model tiny
+Chains      2 ended well, 1 failed, 1 for warm-up left out
+End to end  p50 900 ms [no interval below 6 chains]   p95 990 ms [95%: above 800 ms; an upper bound takes 72]
+LLM calls   2.5 per chain (2 to 3)
+Joined      engine timing for 1 of 4 calls (25%) from vllm.metrics
+
+Where the time goes
+phase        share  per chain
+framework      12%     105 ms  ██████
+client        0.6%    5.00 ms
+queue         1.1%    10.0 ms  █
+prefill       3.3%    30.0 ms  ██
+decode         11%     100 ms  █████
+delivery      4.4%    40.0 ms  ██
+tool          5.0%    45.0 ms  ██
+retry         5.6%    50.0 ms  ███
+unaccounted    57%     515 ms  ████████████████████████████
+sum           100%     900 ms  = end to end, exactly
+
+Steps (medians over the chains that get there)
+#  node   chains  prompt  growth  cached  output     TTFT     TPOT    time  share  cumulative
+1  model       2     100              0%      16  75.0 ms  13.5 ms  345 ms    38%      350 ms
+2  model       1     130     +30       —       —        —        —  400 ms    22%      700 ms
+2  tools       1                                                    100 ms   5.6%      500 ms
+3  model       1     160     +60     60%       1   200 ms        —  450 ms    25%      950 ms
+
+Slowest call: step 3 (model) of task t1: 430 ms, first token after 200 ms, 1 token
+  trace aa, span c2
+How delays compound: 100 ms more on every LLM call makes a chain 250 ms slower (2.5 calls wait for each
+other).
+
+! 1 chain failed (GraphRecursionError 1) and is in no figure
+! 1 call failed inside chains that ended well
+! 1 of 4 calls did not stream: they have no first token to observe (--stream makes the profiler stream on the
+agent's behalf)
+! engine timing is known for 1 of 4 calls: the waiting in the others is unaccounted
+"""
+
+
+def test_the_title_names_agent_engine_and_load():
+    run = manifest(flags={"concurrency": 4}, engine={"name": "vllm", "model": "m"})
+    assert report_text(small_run(), run).splitlines()[0] == "react against vllm, model m, 4 chains at once"
+
+
+def test_without_a_manifest_the_title_names_the_file():
+    assert report_text(small_run(), source="spans.jsonl").splitlines()[0] == "Chains in spans.jsonl"
+
+
+def test_many_chains_have_both_bounds():
+    one = small_run()[0]
+    text = report_text([one] * 72)
+    assert "p50 1.00 s [95%: 1.00 s to 1.00 s]   p95 1.00 s [95%: 1.00 s to 1.00 s]" in text
+
+
+@pytest.mark.parametrize("traces", [[], small_run()[2:], small_run()[3:]], ids=["none", "failed", "warm-up"])
+def test_without_a_good_chain_there_is_a_head_and_no_table(traces):
+    text = report_text(traces, manifest())
+    assert "Chains      0 ended well" in text
+    for absent in ("End to end", "Where the time goes", "Steps", "Slowest", "How delays compound"):
+        assert absent not in text
+
+
+def test_a_chain_without_calls_can_be_reported():
+    text = report_text([chain("aa", 0, 10, [])])
+    assert "LLM calls   0 per chain" in text
+    assert "engine timing for 0 of 0 calls (0%)" in text
+    assert "Slowest" not in text
+
+
+def test_compounding_is_said_in_one_sentence():
+    assert compounding_sentence(Compounding(3.0, 412.0)) == (
+        "How delays compound: 100 ms more on every LLM call makes a chain 300 ms slower (3 calls wait for each "
+        "other); 1 ms more per token, 412 ms (412 tokens)."
+    )
+
+
+@pytest.mark.parametrize("width", [1, 60, 70, 80, 92, 110, 140, 300])
+def test_no_line_is_wider_than_the_terminal(width):
+    text = report_text(small_run(), manifest(), width=width)
+    assert max(cell_len(line) for line in text.splitlines()) <= max(width, 60)
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 92, 110, 140])
+def test_no_figure_is_cut_off_at_any_width(width):
+    text = report_text(small_run(), manifest(), width=width)
+    assert "…" not in text
+    figures = ("430 ms", "+30", "+60", "60%", "13.5 ms", "75.0 ms", "345 ms", "950 ms", "unaccounted", "cumulative")
+    assert all(figure in text for figure in figures)
+
+
+def test_colour_changes_nothing_but_escape_codes():
+    plain = report_text(small_run(), manifest())
+    coloured = report_text(small_run(), manifest(), color=True)
+    assert "\x1b[" not in plain
+    assert "\x1b[1m" in coloured
+    stripped = [line.rstrip() for line in re.sub(r"\x1b\[[\d;]*m", "", coloured).splitlines()]
+    assert stripped == plain.splitlines()
+
+
+HOSTILE = [
+    "[bold]x[/bold]",
+    "[/]",
+    "[link=https://example.org]x[/link]",
+    "[red",
+    "\\[bold]",
+    "x\\",
+    ":bug:",
+    "\x1b[31mred",
+    "\x1b]0;title\x07",
+    "\x1b]8;;https://example.org\x1b\\x",
+    "\x9b31m",
+    "a\r\nb\x0bc\x0cd",
+    "a\u2028b\u2029c\x85d",
+    "\u202egnp",
+    "\ud800",
+    "",
+]
+
+
+@pytest.mark.parametrize("failed", [False, True])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_takes_no_effect_wherever_it_stands(name, failed):
+    run = manifest(
+        status="failed",
+        error=name,
+        agent={"name": name},
+        engine={"name": name, "version": name, "device": name, "model": name},
+    )
+    harmless = "x" if name else ""
+    for given_run, source in ((run, "x"), (None, name)):
+        text = report_text([named_run(name, failed=failed)], given_run, notes=[name], source=source, width=400)
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202e\ud800-\udfff]", text)
+        text.encode()
+        told = given_run and manifest(
+            status="failed",
+            error=harmless,
+            agent={"name": harmless},
+            engine=dict.fromkeys(("name", "version", "device", "model"), harmless),
+        )
+        plain = report_text([named_run(harmless, failed=failed)], told, notes=[harmless], source="x", width=400)
+        assert len(text.splitlines()) == len(plain.splitlines()), "a name breaks no line"
+
+
+@pytest.mark.parametrize("name", ["[bold]x[/bold]", "[/]", "[red", "\\[bold]", "x\\", ":bug:", "[link=x]y[/link]"])
+def test_markup_in_a_name_is_shown_as_it_is(name):
+    good = report_text([named_run(name)], width=140)
+    assert f"step 1 ({name}) of task {name}:" in good
+    assert f"1  {name}" in good
+    assert f"from {name}" in good
+    failed = report_text([named_run(name, failed=True)], notes=[f"note {name}"], source=name, width=140)
+    assert f"Chains in {name}\n" in failed
+    assert f"({name} 1)" in failed
+    assert f"! note {name}\n" in failed
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text(st.characters(exclude_categories=()), min_size=1, max_size=60), st.sampled_from([60, 80, 140]))
+def test_any_name_can_be_reported_at_any_width(name, width):
+    text = report_text([named_run(name)], notes=[name], source=name, width=width)
+    assert max(Text(line).cell_len for line in text.splitlines()) <= width
+    assert "\x1b" not in text
+
+
+def test_a_long_name_is_cut_and_says_so():
+    text = report_text([named_run("n" * 500)], width=140)
+    assert "n" * 39 + "…" in text
+    assert "n" * 400 not in flat(text)
+
+
+def test_the_renderer_returns_text_and_prints_nothing(capsys):
+    assert isinstance(render(summary_of(small_run()), None, [], source="x"), str)
+    assert capsys.readouterr() == ("", "")

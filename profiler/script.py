@@ -127,13 +127,19 @@ def load_script(path: Path) -> Script:
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not a script: it is not UTF-8 text") from error
     try:
-        return Script.model_validate(json.loads(text))
+        script = Script.model_validate(json.loads(text))
+        dump_script(script).encode()
     except json.JSONDecodeError as error:
         raise DataError(f"{path} is not JSON: line {error.lineno}: {error.msg}") from error
+    except RecursionError as error:
+        raise DataError(f"{path} is not JSON that can be read: it is nested too deeply") from error
+    except UnicodeEncodeError as error:
+        raise DataError(f"{path} is not a script: it has half a surrogate pair, which cannot be sent") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the top level"
         raise DataError(f"{path} is not a script: {where}: {first['msg']}") from error
+    return script
 
 
 def dump_script(script: Script) -> str:

@@ -49,6 +49,8 @@ def load_tasks(path: Path) -> list[Task]:
         tasks = TasksFile.model_validate({"tasks": raw} if isinstance(raw, list) else raw).tasks
     except json.JSONDecodeError as error:
         raise DataError(f"{path} is not JSON: line {error.lineno}: {error.msg}", remedy=_SHAPE) from error
+    except RecursionError as error:
+        raise DataError(f"{path} is not JSON that can be read: it is nested too deeply", remedy=_SHAPE) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the top level"

@@ -1,6 +1,6 @@
 """All checks, in the order in which they fail fastest: lint, format, types, tests.
 
-    python -m tests [pytest arguments]
+python -m tests [pytest arguments]
 """
 
 import subprocess

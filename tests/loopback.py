@@ -100,7 +100,11 @@ class _Handler(BaseHTTPRequestHandler):
         head = {"id": "chatcmpl-1", "created": 1, "model": body["model"], "usage": self._usage(body), **self._extra()}
         if self.path.endswith("/chat/completions"):
             message = {"role": "assistant", "content": said}
-            return {**head, "object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+            return {
+                **head,
+                "object": "chat.completion",
+                "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            }
         return {**head, "object": "text_completion", "choices": [{"index": 0, "text": said, "finish_reason": "stop"}]}
 
     def _stream(self, body: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -133,8 +133,8 @@ def summarise(tables: Tables) -> Summary:
         unaccounted_median_share=_median(good["unaccounted_ns"] / good["e2e_ns"]),
         unused_script_calls=int(good["unused_script_calls"].sum()),
         failures=tuple(
-            (str(name), int(count))
-            for name, count in measured[measured["failed"]]["error_type"].fillna("error").value_counts().items()
+            (str(name), int(number))
+            for name, number in measured[measured["failed"]]["error_type"].fillna("error").value_counts().items()
         ),
     )
 
@@ -161,15 +161,16 @@ def _phase_rows(chains: pd.DataFrame, total_ns: int) -> list[PhaseRow]:
 def _step_rows(steps: pd.DataFrame, calls: pd.DataFrame, total_ns: int) -> list[StepRow]:
     calls = _with_growth(calls)
     rows = []
-    for (position, node, kind), group in steps.groupby(["position", "node", "kind"], sort=True):
+    for key, group in steps.groupby(["position", "node", "kind"], sort=True):
+        position, node, kind = cast("tuple[int, str, str]", key)
         there = calls[(calls["position"] == position) & calls["trace_id"].isin(group["trace_id"])]
         known = there[there["cached_tokens"].notna() & there["input_tokens"].notna()]
         prompt = int(known["input_tokens"].sum()) if len(known) else 0
         rows.append(
             StepRow(
                 position=int(position),
-                node=str(node),
-                kind=str(kind),
+                node=node,
+                kind=kind,
                 chains=len(group),
                 calls=len(there),
                 time_ns=float((group["end_ns"] - group["start_ns"]).median()),
@@ -196,7 +197,7 @@ def _with_growth(calls: pd.DataFrame) -> pd.DataFrame:
 def _slowest(calls: pd.DataFrame) -> SlowestCall | None:
     if calls.empty:
         return None
-    row = calls.loc[calls["call_e2e_ns"].idxmax()]
+    row = calls.sort_values("call_e2e_ns").iloc[-1]
     return SlowestCall(
         trace_id=str(row["trace_id"]),
         span_id=str(row["span_id"]),

@@ -104,9 +104,7 @@ def build_tables(traces: Sequence[Trace]) -> Tables:
 
 
 def _frame(rows: list[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in types.items()}
-    )
+    return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in types.items()})
 
 
 class _ChainRows:
@@ -271,8 +269,7 @@ class _Unit:
         self.start_ns = min(span.start_ns for span in unique.values())
         self.end_ns = max(span.end_ns for span in unique.values())
         names = [
-            span.attributes.get(sc.STEP_NODE) or span.attributes.get(sc.TOOL_NAME) or "call"
-            for span in unique.values()
+            span.attributes.get(sc.STEP_NODE) or span.attributes.get(sc.TOOL_NAME) or "call" for span in unique.values()
         ]
         self.label = "+".join(dict.fromkeys(str(name) for name in names))
 

@@ -1,10 +1,10 @@
-"""Progress of a run: a live bar on a terminal, a plain line per chain elsewhere. On stderr: stdout is the report's."""
+"""Progress of a run, on stderr: a live bar on a terminal, a plain line per chain elsewhere."""
 
 from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 
@@ -36,7 +36,7 @@ class Progress:
             )
             self._task = self._bar.add_task("chains", total=total)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         if self._bar is not None:
             self._bar.start()
         return self

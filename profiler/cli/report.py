@@ -74,6 +74,4 @@ def render(run: LoadedRun, output: str) -> str:
         return render_json(summary, tables, run.manifest, remarks)
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size((110, 24)).columns if terminal else 110
-    return render_terminal(
-        summary, run.manifest, remarks, source=str(run.path), width=min(width, 140), color=terminal
-    )
+    return render_terminal(summary, run.manifest, remarks, source=str(run.path), width=min(width, 140), color=terminal)

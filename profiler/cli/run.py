@@ -62,9 +62,7 @@ Examples:
     shell_complete=complete_task,
     help="Only this task; repeatable.",
 )
-@click.option(
-    "--input", "inputs", metavar="TEXT", multiple=True, help="Ask this instead of a tasks file; repeatable."
-)
+@click.option("--input", "inputs", metavar="TEXT", multiple=True, help="Ask this instead of a tasks file; repeatable.")
 @click.option(
     "--repeat", metavar="N", type=click.IntRange(1, 100_000), default=1, show_default=True, help="Chains per task."
 )
@@ -92,18 +90,14 @@ Examples:
     help="Replay these trajectories; default: AGENT.script.json if there is one.",
 )
 @click.option("--no-script", is_flag=True, help="Let the model decide what happens.")
-@click.option(
-    "--record-script", metavar="FILE", type=_PATH, help="Run free and keep what the model said as a script."
-)
+@click.option("--record-script", metavar="FILE", type=_PATH, help="Run free and keep what the model said as a script.")
 @click.option(
     "--stream",
     "force_stream",
     is_flag=True,
     help="Stream calls on behalf of an agent that does not, to see first tokens.",
 )
-@click.option(
-    "--shared-cache", is_flag=True, help="Let repetitions find each other's prompts in the prefix cache."
-)
+@click.option("--shared-cache", is_flag=True, help="Let repetitions find each other's prompts in the prefix cache.")
 @click.option(
     "--timeout",
     metavar="S",
@@ -112,9 +106,7 @@ Examples:
     show_default=True,
     help="Seconds that a chain may take.",
 )
-@click.option(
-    "--out", metavar="DIR", type=_PATH, help="Folder of the run; default: traces/<time>-<agent>-<backend>."
-)
+@click.option("--out", metavar="DIR", type=_PATH, help="Folder of the run; default: traces/<time>-<agent>-<backend>.")
 @click.option(
     "--otlp-endpoint", metavar="URL", help="Send the spans here too while running, such as http://127.0.0.1:4318."
 )

@@ -268,9 +268,7 @@ def _record(
         service_name="agent", resource={"profiler.run": folder.name, "host.name": facts.host_name()}, sinks=sinks
     )
     with recorder, Progress(len(plan.jobs()) + plan.warmup) as progress:
-        runner = Runner(
-            plan, recorder, check_engine=engine.check, check_store=check_store, on_chain=progress.chain
-        )
+        runner = Runner(plan, recorder, check_engine=engine.check, check_store=check_store, on_chain=progress.chain)
         outcome = runner.run()
     writer.close()
     manifest.wall_s = round(time.monotonic() - began, 3)
@@ -322,8 +320,7 @@ def _conclude(manifest: Manifest, outcome: Outcome) -> None:
     """Write into the manifest how the run ended."""
     results = outcome.results
     manifest.chains.finished = sum(
-        not result.job.warmup and not (result.failure and result.failure.type == "Interrupted")
-        for result in results
+        not result.job.warmup and not (result.failure and result.failure.type == "Interrupted") for result in results
     )
     manifest.chains.failed = sum(not result.job.warmup and result.failure is not None for result in results)
     manifest.chains.warmup = sum(result.job.warmup for result in results)
@@ -369,7 +366,7 @@ def _show_failures(manifest: Manifest) -> None:
         _note("\nFailed chains:")
     for (kind, message), names in list(seen.items())[:_SHOWN_FAILURES]:
         where = safe(", ".join(dict.fromkeys(names)), 120)
-        _note(f"  {len(names)} × {kind}: {safe(message, 300)}\n      in {where}")
+        _note(f"  {len(names)} x {kind}: {safe(message, 300)}\n      in {where}")
         if kind == "NotFoundError" and "model" in message:
             served = ", ".join(manifest.engine.get("models") or [manifest.engine.get("model", "?")])
             _note(f"      served: {served}; let the agent take its model from OPENAI_MODEL")
@@ -402,9 +399,7 @@ def _write_script(target: Path, outcome: Outcome) -> None:
     except OSError as error:
         raise StoreError(f"cannot write the script {target}: {error.strerror}") from error
     calls = sum(len(task.calls) for task in script.tasks.values())
-    _note(
-        f"script of {len(script.tasks)} tasks with {calls} calls kept in {target}; replay it with --script {target}"
-    )
+    _note(f"script of {len(script.tasks)} tasks with {calls} calls kept in {target}; replay it with --script {target}")
 
 
 def _note(text: str) -> None:

@@ -58,9 +58,7 @@ def check_venv(*, available: bool) -> Check:
     """Whether environments can be made at all."""
     if available:
         return Check("venv", "ok", "venv and ensurepip are there")
-    return Check(
-        "venv", "fail", "this Python lacks venv or ensurepip", "Install your system's python3-venv package."
-    )
+    return Check("venv", "fail", "this Python lacks venv or ensurepip", "Install your system's python3-venv package.")
 
 
 def check_system(system: str, machine: str) -> Check:

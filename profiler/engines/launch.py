@@ -212,7 +212,7 @@ def await_ready(plan: Plan, process: SupervisedProcess, port: int, progress: Pro
         if death is not None:
             message, remedy, details = death_report(f"vLLM {death} while loading {plan.model.name}", lines)
             raise EngineDied(message, remedy=remedy or f"The whole log: {plan.log_path}", details=details)
-        if healthy(port):
+        if healthy(port) and listens(process.pid, port):
             return
         now = time.monotonic()
         if now - began > plan.options.startup_timeout_s:
@@ -239,6 +239,17 @@ def healthy(port: int) -> bool:
         return False
     finally:
         connection.close()
+
+
+def listens(pid: int | None, port: int) -> bool:
+    """Whether this very process has the port: another program may have been quicker to take it."""
+    import psutil
+
+    try:
+        sockets = psutil.Process(pid).net_connections(kind="tcp")
+    except psutil.Error:
+        return True  # not allowed to look, or just ended, which the next round notices
+    return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets)
 
 
 def managed_info(plan: Plan, port: int, command: list[str], startup_s: float) -> EngineInfo:

@@ -72,9 +72,7 @@ class EngineProcess(Protocol):
 class Engine:
     """An engine that answers. Close it when done: a managed one is stopped, an attached one is left alone."""
 
-    def __init__(
-        self, info: EngineInfo, *, process: EngineProcess | None = None, log_path: Path | None = None
-    ) -> None:
+    def __init__(self, info: EngineInfo, *, process: EngineProcess | None = None, log_path: Path | None = None) -> None:
         """Hold a probed engine; `process` only where the profiler started it."""
         self.info = info
         self.log_path = log_path

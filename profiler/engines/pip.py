@@ -26,9 +26,7 @@ SAY_EVERY_S = 8.0
 MIN_APART_S = 3.0
 READ_LIMIT_S = 60.0
 LOG_LINES_SHOWN = 12
-_UNRESOLVED = re.compile(
-    r"No matching distribution found|Could not find a version that satisfies|ResolutionImpossible"
-)
+_UNRESOLVED = re.compile(r"No matching distribution found|Could not find a version that satisfies|ResolutionImpossible")
 _WORKS_AGAINST_A_VENV = {
     "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV",
     "PIP_USER", "PIP_TARGET", "PIP_PREFIX", "PIP_REQUIRE_VIRTUALENV"

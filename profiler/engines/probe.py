@@ -192,9 +192,7 @@ def explain_status(status: int, url: str, location: str | None, *, authorised: b
             f"{url} redirects to {location} (HTTP {status})",
             remedy="Pass the address that it redirects to as --base-url: an agent's requests follow no redirects.",
         )
-    return EngineUnavailable(
-        f"{url} answered HTTP {status}", remedy="The server is up but not well; look at its log."
-    )
+    return EngineUnavailable(f"{url} answered HTTP {status}", remedy="The server is up but not well; look at its log.")
 
 
 def parse_models(body: bytes, url: str, content_type: str) -> tuple[Served, ...]:

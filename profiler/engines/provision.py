@@ -101,9 +101,7 @@ def refuse_full_disk(build: Build, path: Path) -> None:
 def announce(build: Build, path: Path, progress: Progress) -> None:
     """What is about to be downloaded, from whom, how much, and where to."""
     progress(f"installing {build.title}: {build.origin}")
-    progress(
-        f"about {build.download_gib:g} GiB to download, {build.installed_gib:g} GiB on disk, once, into {path}"
-    )
+    progress(f"about {build.download_gib:g} GiB to download, {build.installed_gib:g} GiB on disk, once, into {path}")
 
 
 def install(build: Build, path: Path, progress: Progress) -> None:

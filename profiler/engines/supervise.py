@@ -89,6 +89,7 @@ class Supervisor:
         self._watch(wake_read)
         if self.status is None:
             self._signal_group(signal.SIGTERM)
+            self._terminate(self._outside_the_group())
             self._wait_until(lambda: self.status is not None and not self._descendants(), self.grace_s)
         else:
             self._terminate_leftovers()
@@ -175,10 +176,22 @@ class Supervisor:
 
     def _terminate_leftovers(self) -> None:
         """The engine ended by itself: what it left behind gets a short grace."""
+        self._terminate(self._descendants())
+        self._wait_until(lambda: not self._descendants(), LEFTOVER_GRACE_S)
+
+    def _outside_the_group(self) -> list[psutil.Process]:
+        found = []
         for process in self._descendants():
+            with contextlib.suppress(ProcessLookupError):
+                if os.getpgid(process.pid) != self.pid:
+                    found.append(process)
+        return found
+
+    @staticmethod
+    def _terminate(processes: list[psutil.Process]) -> None:
+        for process in processes:
             with contextlib.suppress(psutil.Error):
                 process.terminate()
-        self._wait_until(lambda: not self._descendants(), LEFTOVER_GRACE_S)
 
     def _clean(self) -> None:
         """Kill whatever still runs."""

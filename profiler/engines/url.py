@@ -47,9 +47,7 @@ def _refuse_extras(parts: SplitResult, text: str) -> None:
             remedy="Leave them out of the URL and name the variable that holds the key with --api-key-env.",
         )
     if parts.query or parts.fragment:
-        raise UsageError(
-            f"{_shown(text)} has a query or a fragment, which a base URL cannot have", remedy=_EXAMPLE
-        )
+        raise UsageError(f"{_shown(text)} has a query or a fragment, which a base URL cannot have", remedy=_EXAMPLE)
     if any(ord(character) <= ord(" ") for character in text):
         raise UsageError("the base URL contains a space or a control character", remedy=_EXAMPLE)
 

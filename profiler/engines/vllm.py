@@ -194,6 +194,7 @@ def build_environment(
     """The engine's variables: the user's win, except those that would drag in another Python's packages."""
     # without bytecode on disk, each of its processes would compile a few thousand modules: half a minute
     dropped = {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE"}
+    dropped.add("VLLM_API_KEY")  # the key is an option; one that nobody passed would lock the profiler out
     ours = {
         "PYTHONSAFEPATH": "1",  # a folder called vllm where the user happens to be must not be imported
         "PYTHONUNBUFFERED": "1",

@@ -101,9 +101,7 @@ def _last_frames(error: BaseException, path: Path) -> str | None:
     """Where in the agent's own file it happened."""
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: {(error.text or '').strip()}"
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).name == path.name
-    ]
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).name == path.name]
     return "\n".join(f"line {frame.lineno}: {frame.line}" for frame in frames) or None
 
 

@@ -284,9 +284,7 @@ class Call:
         }
 
 
-def place_phases(
-    timing: EngineTiming, sent_ns: int, first_ns: int | None, last_ns: int
-) -> list[tuple[str, int, int]]:
+def place_phases(timing: EngineTiming, sent_ns: int, first_ns: int | None, last_ns: int) -> list[tuple[str, int, int]]:
     """Put the engine's durations onto the client's clock.
 
     In-band timing has no absolute times, so the phases go to the latest place that agrees with what the client

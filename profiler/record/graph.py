@@ -64,7 +64,7 @@ class GraphHandler(BaseCallbackHandler):
     def on_chain_start(
         self,
         serialized: dict[str, Any],  # noqa: ARG002
-        inputs: Any,
+        inputs: Any,  # noqa: ARG002
         *,
         run_id: UUID,
         parent_run_id: UUID | None = None,
@@ -89,7 +89,7 @@ class GraphHandler(BaseCallbackHandler):
         self._nodes[run_id] = Node(span, place)
         self._open[run_id] = span
 
-    def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:
+    def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:  # noqa: ARG002
         """Close the step, if the run was one."""
         self._close(run_id, None)
 
@@ -165,7 +165,7 @@ class GraphHandler(BaseCallbackHandler):
 def _place(parent: str, metadata: dict[str, Any]) -> tuple[str, str]:
     """The node's name, and its path: fan-out branches of one node are told apart by their index."""
     node = str(metadata.get("langgraph_node", "node"))
-    path = metadata.get("langgraph_path") or ()
+    path: tuple[Any, ...] = tuple(metadata.get("langgraph_path") or ())
     fan_out = len(path) > 1 and path[0] == "__pregel_push" and isinstance(path[1], int)
     own = f"{node}[{path[1]}]" if fan_out else node
     return node, f"{parent}/{own}" if parent else own

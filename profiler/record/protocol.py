@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,9 +105,7 @@ class Reply:
             self.reasoning_chunks += 1
         for position, call in enumerate(said.get("tool_calls") or ()):
             function = call.get("function") or {}
-            known = self.tool_calls.setdefault(
-                call.get("index", position), {"id": None, "name": "", "arguments": ""}
-            )
+            known = self.tool_calls.setdefault(call.get("index", position), {"id": None, "name": "", "arguments": ""})
             known["id"] = known["id"] or call.get("id")
             known["name"] += function.get("name") or ""
             known["arguments"] += function.get("arguments") or ""
@@ -148,13 +147,17 @@ def vllm_timing(metrics: Json | None) -> EngineTiming | None:
     Its `time_to_first_token_ms` runs from the moment of scheduling and so is the prefill, without the queue;
     `generation_time_ms` runs from the first token to the last.
     """
-    if not metrics:
+    if not isinstance(metrics, dict):
         return None
     names = ("queue_time_ms", "time_to_first_token_ms", "generation_time_ms")
     values = [metrics.get(name) for name in names]
     if values[2] is None and values[1] is not None:
         values[2] = 0.0  # one token: there is no generation after the first
-    numbers = [value for value in values if isinstance(value, int | float) and value >= 0]
+    numbers = [
+        value
+        for value in values
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+    ]
     if len(numbers) != len(names):
         return None
     queue, prefill, decode = (round(value * 1e6) for value in numbers)

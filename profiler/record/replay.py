@@ -52,10 +52,8 @@ def adapt_request(
     changes: dict[str, Any] = {}
     if scripted is not None:
         length = scripted.output_tokens
-        for name in _UNSCRIPTABLE:
-            if sent.pop(name, None) is not None:
-                changes[name] = None
-        sent.pop("max_tokens", None)
+        for name in (*_UNSCRIPTABLE, "max_tokens"):
+            sent.pop(name, None)
         changes["max_tokens" if operation == TEXT else "max_completion_tokens"] = length
         changes["min_tokens"] = length
         changes["ignore_eos"] = True
@@ -71,8 +69,9 @@ def adapt_request(
     usage_wanted = bool(options.get("include_usage"))
     if (changes.get("stream") or body.get("stream")) and not usage_wanted:
         changes["stream_options"] = {**options, "include_usage": True}
-    sent.update({name: value for name, value in changes.items() if value is not None})
-    return Adaptation(sent, tuple(sorted(changes)), usage_wanted)
+    sent.update(changes)
+    changed = sorted(name for name in {*body, *sent} if body.get(name) != sent.get(name))
+    return Adaptation(sent, tuple(changed), usage_wanted)
 
 
 def call_ids(scripted: ScriptedCall, ordinal: int) -> list[str]:
@@ -105,9 +104,7 @@ class StreamRewriter:
         self._tokens_seen = 0
         self._sent = 0
         arguments = [json.dumps(call.arguments, ensure_ascii=False) for call in scripted.tool_calls]
-        self._calls = list(
-            zip(call_ids(scripted, ordinal), (call.name for call in scripted.tool_calls), strict=True)
-        )
+        self._calls = list(zip(call_ids(scripted, ordinal), (call.name for call in scripted.tool_calls), strict=True))
         self._segments = [scripted.content, *arguments]
         self._length = sum(map(len, self._segments))
 
@@ -197,5 +194,5 @@ def body_from_stream(
             for call in tool_calls
         ]
     choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
-    head = {name: last_chunk[name] for name in ("id", "created", "model") if name in last_chunk}
+    head: Json = {name: last_chunk[name] for name in ("id", "created", "model") if name in last_chunk}
     return {**head, "object": "chat.completion", "choices": [choice], "usage": usage}

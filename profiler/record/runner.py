@@ -193,20 +193,27 @@ class Runner:
         """After each chain: is there still something to write to and to talk to?"""
         try:
             self._check_store()
-            if isinstance(chain.failure, DataError) and not isinstance(chain.failure, ScriptMismatch):
-                raise chain.failure
             if chain.failure is not None and not isinstance(chain.failure, Interrupted):
                 self._check_engine()
-            connected = type(chain.failure).__qualname__ not in _CONNECTION_ERRORS
-            self._unreachable = 0 if connected else self._unreachable + 1
-            if self._unreachable >= _UNREACHABLE_AFTER:
-                raise EngineDied(
-                    f"the engine does not answer any more: {self._unreachable} chains in a row ended with "
-                    f"{type(chain.failure).__qualname__}",
-                    remedy="see that it is still running; the chains that had finished are kept",
-                )
+            self._check_agent(chain)
+            self._check_connection(chain)
         except (EngineDied, StoreError, DataError) as error:
             self._stop(error)
+
+    @staticmethod
+    def _check_agent(chain: Chain) -> None:
+        """An input that does not suit the agent will not suit it in the next chain either."""
+        if isinstance(chain.failure, DataError) and not isinstance(chain.failure, ScriptMismatch):
+            raise chain.failure
+
+    def _check_connection(self, chain: Chain) -> None:
+        kind = type(chain.failure).__qualname__
+        self._unreachable = self._unreachable + 1 if kind in _CONNECTION_ERRORS else 0
+        if self._unreachable >= _UNREACHABLE_AFTER:
+            raise EngineDied(
+                f"the engine does not answer any more: {self._unreachable} chains in a row ended with {kind}",
+                remedy="see that it is still running; the chains that had finished are kept",
+            )
 
     def _begin_call(self, operation: str, url: Any, content: bytes, body: dict[str, Any]) -> Outgoing | None:
         chain = active_chain.get()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
+_LF, _CR = 10, 13
 
 
 class EventTooLarge(ValueError):
@@ -63,15 +64,15 @@ class Decoder:
         size = len(buffer)
         while position < size:
             byte = buffer[position]
-            if byte not in (10, 13):
+            if byte not in (_LF, _CR):
                 position += 1
                 continue
             line_end = position
             position += 1
-            if byte == 13:
+            if byte == _CR:
                 if position == size:
                     break  # a LF may follow in the next block: this line is not over
-                if buffer[position] == 10:
+                if buffer[position] == _LF:
                     position += 1
             if line_end == line_start:
                 raw = buffer[start:position]
@@ -98,9 +99,7 @@ def _data_of(raw: bytes) -> bytes:
     if raw.startswith(b"data: ") and raw.count(b"\n") == 2 and b"\r" not in raw:  # noqa: PLR2004
         return raw[6:-2]
     lines = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-    values = [line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:")]
-    values += [b"" for line in lines if line == b"data"]
-    return b"\n".join(values)
+    return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:") or line == b"data")
 
 
 def encode(data: bytes) -> bytes:

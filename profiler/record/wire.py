@@ -140,9 +140,7 @@ def _rebuilt(request: Any, outgoing: Outgoing, on_trace: Callable[..., Any]) -> 
     headers.pop("content-length", None)
     headers.update(outgoing.headers)
     extensions = {**request.extensions, "trace": on_trace, _SEEN: True}
-    return type(request)(
-        request.method, request.url, headers=headers, content=outgoing.content, extensions=extensions
-    )
+    return type(request)(request.method, request.url, headers=headers, content=outgoing.content, extensions=extensions)
 
 
 def _refusal(module: ModuleType, request: Any, refused: Refused) -> Any:
@@ -164,7 +162,8 @@ def _answer(module: ModuleType, response: Any, call: Call, stream: Any) -> Any:
 
 def _as(base: type, stream: _SyncStream | _AsyncStream) -> Any:
     """The stream under the base class that its library checks for."""
-    return _adopted(type(stream), base)(stream.inner, stream.call)
+    kind: Any = type(stream)  # a class is hashable; the type checker wants to be told
+    return _adopted(kind, base)(stream.inner, stream.call)
 
 
 @cache

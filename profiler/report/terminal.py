@@ -16,9 +16,10 @@ from profiler.stats.quantiles import Quantile, chains_needed
 from profiler.store.manifest import Manifest
 
 _BAR_WIDTH = 28
-_STEP_COLUMNS = tuple("# node chains prompt growth cached output TTFT TPOT time share cumulative".split())
+_OF_CALLS = ("prompt", "growth", "cached", "output", "TTFT", "TPOT")
+_STEP_COLUMNS = ("#", "node", "chains", *_OF_CALLS, "time", "share", "cumulative")
 _TIME_COLUMNS = ("#", "node", "chains", "time", "share", "cumulative")
-_CALL_COLUMNS = ("#", "node", "prompt", "growth", "cached", "output", "TTFT", "TPOT")
+_CALL_COLUMNS = ("#", "node", *_OF_CALLS)
 
 
 def render(
@@ -173,5 +174,7 @@ def compounding_sentence(compounding: Compounding) -> str:
     )
     per_token = compounding.chain_ns(per_token_ns=1_000_000)
     if per_token is not None:
-        sentence += f"; 1 ms more per token, {duration(per_token)} ({count(round(compounding.path_decode_tokens or 0))} tokens)"
+        sentence += (
+            f"; 1 ms more per token, {duration(per_token)} ({count(round(compounding.path_decode_tokens or 0))} tokens)"
+        )
     return sentence + "."

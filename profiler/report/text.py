@@ -39,9 +39,7 @@ def plural(number: float | None, noun: str) -> str:
 
 def safe(text: str, limit: int = 200) -> str:
     """Text from models, tools and servers without what a terminal would obey: control and format characters."""
-    kept = "".join(
-        character if unicodedata.category(character) not in _UNSAFE else " " for character in text
-    )
+    kept = "".join(character if unicodedata.category(character) not in _UNSAFE else " " for character in text)
     return kept if len(kept) <= limit else kept[: limit - 1] + "…"
 
 

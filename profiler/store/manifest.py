@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FORMAT = "profiler-run"
+FORMAT: Final = "profiler-run"
 VERSION = 1
 SPANS_FILE = "spans.jsonl"
 MANIFEST_FILE = "run.json"

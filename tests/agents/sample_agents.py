@@ -61,9 +61,7 @@ class ScriptedEngine:
             return httpx2.Response(200, json=envelope([{"message": message, "finish_reason": "stop"}]))
         events = [*self.chunks(call), "[DONE]"]
         lines = [f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n" for event in events]
-        return httpx2.Response(
-            200, text="".join(lines), headers={"content-type": "text/event-stream; charset=utf-8"}
-        )
+        return httpx2.Response(200, text="".join(lines), headers={"content-type": "text/event-stream; charset=utf-8"})
 
     def chunks(self, call: dict[str, Any]) -> list[dict[str, Any]]:
         half = len(call["content"]) // 2
@@ -79,9 +77,7 @@ class ScriptedEngine:
         choices = [{"delta": delta, "finish_reason": None} for delta in deltas]
         choices.append({"delta": {}, "finish_reason": "tool_calls" if tools else "stop"})
         usage = {"prompt_tokens": 1, "completion_tokens": call["output_tokens"], "total_tokens": 1}
-        return [envelope([choice], chunk=True) for choice in choices] + [
-            {**envelope([], chunk=True), "usage": usage}
-        ]
+        return [envelope([choice], chunk=True) for choice in choices] + [{**envelope([], chunk=True), "usage": usage}]
 
 
 def envelope(choices: list[dict[str, Any]], *, chunk: bool = False) -> dict[str, Any]:

@@ -70,9 +70,7 @@ def chains(draw, max_spans=14):
         begin = draw(st.integers(0, 60))
         attributes = draw(_attributes(parent))
         failed = draw(st.booleans())
-        spans.append(
-            span(f"s{number}", begin, begin + draw(TIMES), parent.span_id, attributes, failed=failed)
-        )
+        spans.append(span(f"s{number}", begin, begin + draw(TIMES), parent.span_id, attributes, failed=failed))
     return trace(*spans)
 
 

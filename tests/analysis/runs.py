@@ -61,12 +61,12 @@ def _call(name, start, end, parent, attributes, *, failed=False):
 def with_engine_timing() -> Trace:
     """1000 ms: a call with engine timing, a tool, a call of one token without engine timing.
 
-        0    10                        400      500                  950  1000
-        root |---------- model --------|- tools --|------- model -----|----|
-        call   20 ------------- 390       405-495   510 --------- 940
-        sent     30
-        engine     50 q 70 p 130 d 330
-        chunks             130 180 330                    710
+    0    10                        400      500                  950  1000
+    root |---------- model --------|- tools --|------- model -----|----|
+    call   20 ------------- 390       405-495   510 --------- 940
+    sent     30
+    engine     50 q 70 p 130 d 330
+    chunks             130 180 330                    710
     """
     return chain(
         "aa",
@@ -98,9 +98,7 @@ def with_engine_timing() -> Trace:
             engine_phase("prefill", 70, 130, "c1"),
             engine_phase("decode", 130, 330, "c1"),
             _step("s2", 400, 500, "tools", 2),
-            Span(
-                "", "x", "s2", "execute_tool", 405, 495, {sc.OPERATION: sc.OP_EXECUTE_TOOL, sc.TOOL_NAME: "search"}
-            ),
+            Span("", "x", "s2", "execute_tool", 405, 495, {sc.OPERATION: sc.OP_EXECUTE_TOOL, sc.TOOL_NAME: "search"}),
             _step("s3", 500, 950, "model", 3),
             _call(
                 "c2",
@@ -123,9 +121,9 @@ def with_engine_timing() -> Trace:
 def with_a_retry() -> Trace:
     """800 ms: a call whose first attempt failed, then one that neither streamed nor counted its tokens.
 
-        0                300                 700   800
-        |---- model -----|------ model ------|------|
-        0-50x   100 -300  300 ---------- 700
+    0                300                 700   800
+    |---- model -----|------ model ------|------|
+    0-50x   100 -300  300 ---------- 700
     """
     return chain(
         "bb",

@@ -89,7 +89,9 @@ def broken(draw):
 @given(broken())
 def test_whatever_the_spans_the_result_is_a_tree(spans):
     built = build_trace(spans)
-    assert (built is None) == (not any(one.parent_id is None for one in {one.span_id: one for one in spans[::-1]}.values()))
+    assert (built is None) == (
+        not any(one.parent_id is None for one in {one.span_id: one for one in spans[::-1]}.values())
+    )
     if built is None:
         return
     ids = [one.span_id for one in built.spans]
@@ -99,11 +101,11 @@ def test_whatever_the_spans_the_result_is_a_tree(spans):
     assert sorted([*below, built.root.span_id]) == sorted(ids), "each span but the root has one parent"
     parents = built.parent_of()
     for name in ids:
-        seen = {name}
-        while name != built.root.span_id:
-            name = parents[name].span_id
-            assert name not in seen, "following the parents ends at the root"
-            seen.add(name)
+        at, seen = name, {name}
+        while at != built.root.span_id:
+            at = parents[at].span_id
+            assert at not in seen, "following the parents ends at the root"
+            seen.add(at)
     assert all(one.end_ns >= one.start_ns for one in built.spans)
     starts = [one.start_ns for one in built.spans[1:]]
     assert starts == sorted(starts)

@@ -133,9 +133,7 @@ def test_the_rule_applies_at_every_level():
     # b        |----|
     # c                |--|
     # d          |-|
-    built = trace(
-        root(0, 20), span("a", 2, 17), span("b", 4, 9, "a"), span("c", 12, 15, "a"), span("d", 6, 8, "b")
-    )
+    built = trace(root(0, 20), span("a", 2, 17), span("b", 4, 9, "a"), span("c", 12, 15, "a"), span("d", 6, 8, "b"))
     assert path_of(built) == [
         ("root", 0, 2),
         ("a", 2, 4),

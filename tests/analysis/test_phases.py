@@ -217,9 +217,7 @@ def test_a_span_of_another_library_is_part_of_what_it_is_in():
 
 
 def test_a_phase_that_nobody_knows_is_not_invented():
-    built = trace(
-        root(0, 100), call("c", 0, 100, attributes={**ENGINE}), span("x", 20, 40, "c", {sc.PHASE: "compile"})
-    )
+    built = trace(root(0, 100), call("c", 0, 100, attributes={**ENGINE}), span("x", 20, 40, "c", {sc.PHASE: "compile"}))
     assert {phase for phase, _, _ in phases_of(built)} <= set(PHASES)
 
 

@@ -178,7 +178,9 @@ def test_a_chain_without_calls_has_no_compounding_and_no_slowest_call():
 
 
 def test_a_failure_without_a_type_is_called_error():
-    found = summary_of([trace(root(0, 10, failed=True)), trace(root(0, 10, {sc.ERROR_TYPE: "E"}, failed=True, trace_id="t2"))])
+    found = summary_of(
+        [trace(root(0, 10, failed=True)), trace(root(0, 10, {sc.ERROR_TYPE: "E"}, failed=True, trace_id="t2"))]
+    )
     assert sorted(found.failures) == [("E", 1), ("error", 1)]
 
 

@@ -148,6 +148,7 @@ def test_a_script_that_lacks_a_call_names_task_step_and_remedy(bench):
 
 def test_an_attached_engine_that_goes_away_ends_the_run_and_keeps_the_chains(bench):
     with serve() as (url, does):
+
         def go_away(number: int) -> None:
             if number == 4:
                 does.cut_after = 0
@@ -244,7 +245,7 @@ def test_an_output_folder_that_cannot_be_made_is_told(bench):
 
 def test_a_key_reaches_the_engine_and_no_file(bench, monkeypatch):
     monkeypatch.setenv("MY_KEY", "sk-top-secret-key")
-    with serve(Behaviour(require_key="sk-top-secret-key")) as (url, does):
+    with serve(Behaviour(require_key="sk-top-secret-key")) as (url, _):
         result = bench.run(
             "run", bench.agent(), "--base-url", url, "--api-key-env", "MY_KEY", "--input", "a", "--out", "out"
         )

@@ -55,9 +55,7 @@ def page(value, status=200, kind="application/json", **headers):
 def attach(url, tmp_path, said=None, **options):
     options = {"request_timeout_s": 5, **options}
     said = [] if said is None else said
-    with open_engine(
-        EngineOptions(base_url=url, **options), log_path=tmp_path / "log", progress=said.append
-    ) as engine:
+    with open_engine(EngineOptions(base_url=url, **options), log_path=tmp_path / "log", progress=said.append) as engine:
         engine.check()
         return engine
 

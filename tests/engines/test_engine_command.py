@@ -84,10 +84,16 @@ def test_the_users_arguments_come_last():
 
 
 def test_the_users_variables_win_but_for_those_of_another_python():
-    base = {"OMP_NUM_THREADS": "9", "PYTHONPATH": "/x", "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/h"}
+    base = {
+        "OMP_NUM_THREADS": "9",
+        "PYTHONPATH": "/x",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "VLLM_API_KEY": "k",
+        "HOME": "/h",
+    }
     env = environment(cpu(), base=base)
     assert (env["OMP_NUM_THREADS"], env["HOME"]) == ("9", "/h")
-    assert not {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE"} & env.keys()
+    assert not {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "VLLM_API_KEY"} & env.keys()
 
 
 def test_no_usage_statistics_are_sent():

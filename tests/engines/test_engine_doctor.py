@@ -43,9 +43,7 @@ def test_a_hanging_or_failing_nvidia_smi_is_no_gpu(tmp_path, monkeypatch):
     assert hardware.nvidia_gpus() == ()
 
 
-@pytest.mark.parametrize(
-    ("value", "hidden"), [("", True), ("-1", True), ("0", False), ("0,1", False), (None, False)]
-)
+@pytest.mark.parametrize(("value", "hidden"), [("", True), ("-1", True), ("0", False), ("0,1", False), (None, False)])
 def test_cuda_visible_devices_may_hide_every_gpu(value, hidden):
     environment = {} if value is None else {"CUDA_VISIBLE_DEVICES": value}
     assert (gpus_hidden(environment) is not None) is hidden
@@ -93,7 +91,8 @@ def test_each_finding_has_its_verdict(check, status, words):
 
 
 def test_whatever_is_not_ok_says_what_to_do():
-    checks = [doctor.check_python((3, 15), CPU_BUILD), doctor.check_system("Darwin", "arm64"), doctor.check_cores(1),
+    checks = [doctor.check_python((3, 15), CPU_BUILD), doctor.check_system("Darwin", "arm64"),
+              doctor.check_cores(1),
               doctor.check_cpu("x86_64", frozenset()), doctor.check_gpu((H100,), ""), doctor.check_memory(0, None),
               *doctor.check_engines([], CPU_BUILD, vllm_here=False)]  # fmt: skip
     assert all(check.remedy for check in checks)

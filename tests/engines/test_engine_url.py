@@ -29,9 +29,7 @@ def test_every_way_of_writing_a_base_url_is_stored_in_one_way(given_url, stored)
     assert normalise(given_url) == stored
 
 
-@given(
-    st.sampled_from(["http", "https"]), st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True), st.integers(1, 65535)
-)
+@given(st.sampled_from(["http", "https"]), st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True), st.integers(1, 65535))
 def test_normalising_twice_changes_nothing(scheme, host, port):
     once = normalise(f"{scheme}://{host}:{port}")
     assert normalise(once) == once

@@ -61,12 +61,10 @@ def recorded(task: str = "t", **options: Any):
         recording.chain = chain
         error: BaseException | None = None
         try:
-            with watch_wire(lambda *call: chain.begin_call(*call)), chain.active():
+            with watch_wire(chain.begin_call), chain.active():
                 yield recording
         except Exception as raised:
             error = raised
             raise
         finally:
             chain.finish(error)
-
-

@@ -92,10 +92,9 @@ def test_a_react_chain_has_the_span_tree_that_the_docs_promise():
 
 
 def test_sync_invocation_gives_the_same_tree():
-    with serve() as (url, _), recorded(script=TWO_STEPS) as recording:
-        with httpx2.Client() as client:
-            model = ChatOpenAI(model="test-model", base_url=url, api_key="x", streaming=True, http_client=client)
-            create_agent(model, [add]).invoke({"messages": [{"role": "user", "content": "add"}]})
+    with serve() as (url, _), recorded(script=TWO_STEPS) as recording, httpx2.Client() as client:
+        model = ChatOpenAI(model="test-model", base_url=url, api_key="x", streaming=True, http_client=client)
+        create_agent(model, [add]).invoke({"messages": [{"role": "user", "content": "add"}]})
     assert [line.strip() for line in tree(recording.trace)].count("chat test-model") == 2
     assert "  step tools" in tree(recording.trace)
 

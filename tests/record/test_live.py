@@ -55,9 +55,7 @@ def http_collector(status=200, hold=None):
 
 
 def span_names(request):
-    return [
-        span.name for group in request.resource_spans for scope in group.scope_spans for span in scope.spans
-    ]
+    return [span.name for group in request.resource_spans for scope in group.scope_spans for span in scope.spans]
 
 
 def send(endpoint, chains=1, wait_s=5.0):

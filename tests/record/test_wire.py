@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 
 import httpx
 import httpx2
@@ -94,7 +95,7 @@ def test_engine_phases_become_spans_that_touch_but_for_a_microsecond():
     phases = recording.trace.children[call.span_id]
     assert [span.name for span in phases] == ["queue", "prefill", "decode"]
     assert call.attributes[sc.ENGINE_QUEUE_NS] == round(METRICS["queue_time_ms"] * 1e6)
-    assert all(later.start_ns - before.end_ns == 1000 for before, later in zip(phases, phases[1:], strict=False))
+    assert all(later.start_ns - before.end_ns == 1000 for before, later in pairwise(phases))
 
 
 def test_a_server_without_metrics_leaves_the_phases_unknown():
@@ -275,7 +276,6 @@ def test_an_in_process_transport_is_recorded_too():
     with recorded() as recording, httpx2.Client(transport=httpx2.MockTransport(handler)) as client:
         client.post("http://engine/v1/chat/completions", json=CHAT)
     assert recording.calls()[0].attributes[sc.OUTPUT_TOKENS] == 1
-
 
 
 def test_a_call_to_another_server_is_recorded_as_it_is():

@@ -26,9 +26,7 @@ def record_chain(recorder, *, attributes=None, children=1, start=1_000):
 
     for number in range(children):
         begin = start + 10 * number
-        recorder.tracer.start_span(
-            f"child {number}", set_span_in_context(root), start_time=begin
-        ).end(begin + 10)
+        recorder.tracer.start_span(f"child {number}", set_span_in_context(root), start_time=begin).end(begin + 10)
     root.end(start + 10 * children + 5)
     trace_id = root.get_span_context().trace_id
     recorder.deliver(trace_id)

@@ -274,7 +274,9 @@ def test_every_kind_of_value_is_read(tmp_path, raw, value):
     assert type(read["x"]) is type(value)
 
 
-@pytest.mark.parametrize(("code", "failed"), [(2, True), ("STATUS_CODE_ERROR", True), (1, False), (0, False), (None, False)])
+@pytest.mark.parametrize(
+    ("code", "failed"), [(2, True), ("STATUS_CODE_ERROR", True), (1, False), (0, False), (None, False)]
+)
 def test_an_error_status_is_a_failure(tmp_path, code, failed):
     path = tmp_path / "x.jsonl"
     path.write_text(span_line(status={"code": code, "message": "why"}))

@@ -78,7 +78,7 @@ def test_calls_that_were_not_asked_for_are_counted():
     assert cursor.unused() == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=36, deadline=None)
 @given(st.lists(st.sampled_from(["a", "b", ""]), max_size=8), st.data())
 def test_whatever_the_order_of_asking_each_call_is_handed_out_once(places, data):
     script = script_of(*(call(place, str(number)) for number, place in enumerate(places)))
@@ -136,7 +136,7 @@ def test_a_finish_reason_that_is_not_recorded_follows_from_what_was_said(tools, 
 # --- files -----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(SCRIPTS)
 def test_a_script_is_loaded_as_it_was_dumped(tmp_path_factory, script):
     path = tmp_path_factory.mktemp("scripts") / "x.script.json"

@@ -119,9 +119,8 @@ def build_trace(spans: Sequence[Span]) -> Trace | None:
         lost = len(unique) - len(reached)
         repairs.append(f"{lost} spans are their own ancestors: left out" if lost > 1 else _ONE_LOST)
         children = {parent: kids for parent, kids in children.items() if parent in reached}
-    ordered = sorted(
-        (unique[span_id] for span_id in reached if span_id != root.span_id), key=lambda span: span.start_ns
-    )
+    kept = (span for span in unique.values() if span.span_id in reached and span is not root)
+    ordered = sorted(kept, key=lambda span: (span.start_ns, span.end_ns))
     return Trace(root, (root, *ordered), children, tuple(repairs))
 
 

@@ -271,7 +271,8 @@ class _Unit:
         names = [
             span.attributes.get(sc.STEP_NODE) or span.attributes.get(sc.TOOL_NAME) or "call" for span in unique.values()
         ]
-        self.label = "+".join(dict.fromkeys(str(name) for name in names))
+        # Sorted: which of parallel nodes is the first to call differs from chain to chain.
+        self.label = "+".join(sorted({str(name) for name in names}))
 
 
 def ttft_ns(times_us: Sequence[int]) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from profiler.cli import cli
@@ -11,16 +13,19 @@ WIDTH = 100
 
 def markdown() -> str:
     """The whole reference."""
-    sections = ["# Command line\n\nMade from `--help` by `python -m profiler.cli.reference`; do not edit.\n"]
-    waiting: list[tuple[str, click.Command]] = [("profiler", cli)]
-    while waiting:
-        name, command = waiting.pop(0)
-        context = click.Context(command, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
-        sections.append(f"## {name}\n\n```text\n{command.get_help(context).rstrip()}\n```\n")
-        if isinstance(command, click.Group):
-            found = [(each, command.get_command(context, each)) for each in command.list_commands(context)]
-            waiting = [(f"{name} {each}", child) for each, child in found if child is not None] + waiting
-    return "\n".join(sections)
+    head = "# Command line\n\nMade from `--help` by `python -m profiler.cli.reference`; do not edit.\n"
+    return "\n".join([head, *_sections("profiler", cli, None)])
+
+
+def _sections(name: str, command: click.Command, parent: click.Context | None) -> Iterator[str]:
+    settings = {"terminal_width": WIDTH, "max_content_width": WIDTH, "help_option_names": ["-h", "--help"]}
+    context = click.Context(command, parent, info_name=name, **settings)  # type: ignore[arg-type]
+    yield f"## {context.command_path}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"
+    if isinstance(command, click.Group):
+        for each in command.list_commands(context):
+            child = command.get_command(context, each)
+            if child is not None:
+                yield from _sections(each, child, context)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from profiler.store.manifest import Export
 
 QUEUE_CHAINS = 10_000  # memory is bounded: about 20 kB per waiting chain
 SEND_TIMEOUT_S = 5.0
-FLUSH_S = 5.0
+FLUSH_S = 5.0  # at the end, for a collector that has taken something before
+LAST_TRY_S = 1.0  # for one that never has
 
 
 def endpoint_from_env(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -106,8 +107,10 @@ class LiveExport:
             if result is SpanExportResult.SUCCESS:
                 self._sent += len(spans)
 
-    def close(self, wait_s: float = FLUSH_S) -> Export:
-        """Send what is waiting, for at most `wait_s`, and tell what became of everything."""
+    def close(self, wait_s: float | None = None) -> Export:
+        """Send what is waiting, for a bounded time, and tell what became of everything."""
+        if wait_s is None:
+            wait_s = FLUSH_S if self._sent else LAST_TRY_S
         deadline = time.monotonic() + wait_s
         while time.monotonic() < deadline:
             try:

@@ -225,7 +225,7 @@ def owner_by_definition(built, at):
         here, low, high = inside
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(trees())
 def test_every_moment_belongs_to_the_span_that_the_definition_names(built):
     by_moment = {}
@@ -235,7 +235,7 @@ def test_every_moment_belongs_to_the_span_that_the_definition_names(built):
     assert by_moment == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(trees())
 def test_sections_sum_to_the_root_exactly(built):
     sections = critical_path(built)
@@ -243,14 +243,14 @@ def test_sections_sum_to_the_root_exactly(built):
     assert sum(section.duration_ns for section in sections) == built.root.duration_ns
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(trees())
 def test_sections_lie_inside_their_spans(built):
     for section in critical_path(built):
         assert section.span.start_ns <= section.start_ns < section.end_ns <= section.span.end_ns
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(trees())
 def test_the_trace_is_not_changed(built):
     before = {name: list(children) for name, children in built.children.items()}

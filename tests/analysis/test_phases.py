@@ -17,7 +17,7 @@ def phases_of(built):
     return [(section.phase, section.start_ns, section.end_ns) for section in found]
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=72, deadline=None)
 @given(chains())
 def test_phases_sum_to_the_chain_exactly(built):
     sections = critical_path(built)
@@ -27,7 +27,7 @@ def test_phases_sum_to_the_chain_exactly(built):
     assert all(section.duration_ns > 0 for section in found)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(chains())
 def test_cutting_a_section_keeps_its_span_its_order_and_its_extent(built):
     sections = critical_path(built)

@@ -217,7 +217,7 @@ def test_prompts_may_shrink():
     assert [row.growth_tokens for row in summary_of([prompt_chain("t1", [100], [70])]).steps] == [None, -30.0]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(chains(), max_size=3))
 def test_phases_sum_to_the_time_of_all_chains(traces):
     found = summary_of(traces)

@@ -355,18 +355,18 @@ def test_a_dead_collector_changes_nothing_but_is_told(bench):
 
 def test_calls_outside_any_chain_are_counted(bench):
     agent = bench.agent("""
-        import os, threading, time, httpx2
+        import os, threading, httpx2
         body = {"model": os.environ["OPENAI_MODEL"], "messages": []}
+        both_run = threading.Barrier(3)
         def call():
-            time.sleep(0.3)
+            both_run.wait(20)
             httpx2.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body)
-        threads = []
+        thread = threading.Thread(target=call, daemon=True)
         def answer(task):
-            if task == "last":
-                [thread.join() for thread in threads]
-                time.sleep(0.01)
-            else:
-                threads.append(threading.Thread(target=call)); threads[-1].start()
+            if task == "first":
+                return thread.start()
+            both_run.wait(20)
+            thread.join(20)
         """)
     with serve() as (url, _):
         result = bench.run(

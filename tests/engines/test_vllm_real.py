@@ -17,32 +17,6 @@ from profiler.errors import EngineDied, EngineUnavailable
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 
-@pytest.fixture(scope="session")
-def provisioned():
-    """The Python of an engine for this machine, provisioned on first use."""
-    from profiler.engines.provision import provisioned_python
-
-    try:
-        return provisioned_python(gpu=False, allowed=True, progress=print)
-    except EngineUnavailable as error:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"NO REAL ENGINE, its tests are skipped: {error.message}")
-
-
-@pytest.fixture(scope="module")
-def log_path(tmp_path_factory):
-    return tmp_path_factory.mktemp("engine") / "engine.log"
-
-
-@pytest.fixture(scope="module")
-def served(provisioned, log_path):
-    """One engine for the tests that leave it as it is."""
-    options = EngineOptions(vllm_python=provisioned, model="tiny-random")
-    with open_engine(options, log_path=log_path, progress=print) as engine:
-        yield engine
-
-
 def stream(engine, tokens=24, prompt="word search tool answer agent latency " * 60):
     body = {
         "model": engine.info.model,
@@ -62,8 +36,8 @@ def stream(engine, tokens=24, prompt="word search tool answer agent latency " * 
     return [json.loads(line) for line in lines]
 
 
-def test_the_engine_describes_itself(served):
-    info = served.info
+def test_the_engine_describes_itself(vllm_engine):
+    info = vllm_engine.info
     assert (info.model, info.managed, info.random_weights, info.in_band_metrics) == (
         "tiny-random",
         True,
@@ -77,9 +51,9 @@ def test_the_engine_describes_itself(served):
     assert info.command[1:3] == ("-m", "vllm.entrypoints.openai.api_server")
 
 
-def test_the_length_is_forced_and_the_last_chunk_has_timings_and_cached_tokens(served):
-    stream(served)
-    last = stream(served)[-1]
+def test_the_length_is_forced_and_the_last_chunk_has_timings_and_cached_tokens(vllm_engine):
+    stream(vllm_engine)
+    last = stream(vllm_engine)[-1]
     assert last["choices"] == []
     assert last["usage"]["completion_tokens"] == 24
     assert last["usage"]["prompt_tokens_details"]["cached_tokens"] >= 128
@@ -92,9 +66,9 @@ WEATHER = {"name": "weather", "parameters": {"type": "object", "properties": {}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Berlin"}'}}
 
 
-def test_an_unforced_answer_with_tools_is_rendered_by_the_template(served):
+def test_an_unforced_answer_with_tools_is_rendered_by_the_template(vllm_engine):
     body = {
-        "model": served.info.model,
+        "model": vllm_engine.info.model,
         "messages": [
             {"role": "system", "content": "Be brief."},
             {"role": "user", "content": "Weather in Berlin? größer → 東京"},
@@ -105,21 +79,21 @@ def test_an_unforced_answer_with_tools_is_rendered_by_the_template(served):
         "max_tokens": 4,
     }
     with httpx.Client(trust_env=False, timeout=60) as client:
-        answer = client.post(f"{served.info.base_url}/chat/completions", json=body)
+        answer = client.post(f"{vllm_engine.info.base_url}/chat/completions", json=body)
     assert answer.status_code == 200, answer.text
     assert answer.json()["usage"]["prompt_tokens"] > 100
 
 
-def test_attaching_to_it_finds_the_same_model(served, tmp_path):
-    options = EngineOptions(base_url=served.info.base_url)
+def test_attaching_to_it_finds_the_same_model(vllm_engine, tmp_path):
+    options = EngineOptions(base_url=vllm_engine.info.base_url)
     with open_engine(options, log_path=tmp_path / "l", progress=print) as attached:
-        assert (attached.info.model, attached.info.version) == (served.info.model, served.info.version)
+        assert (attached.info.model, attached.info.version) == (vllm_engine.info.model, vllm_engine.info.version)
         assert attached.info.max_model_len == 8192
 
 
-def test_its_port_is_refused_to_another_engine(served, provisioned, tmp_path):
-    port = httpx.URL(served.info.base_url).port
-    options = EngineOptions(vllm_python=provisioned, model="tiny-random", port=port)
+def test_its_port_is_refused_to_another_engine(vllm_engine, vllm_python, tmp_path):
+    port = httpx.URL(vllm_engine.info.base_url).port
+    options = EngineOptions(vllm_python=vllm_python, model="tiny-random", port=port)
     with (
         pytest.raises(EngineUnavailable, match=str(port)),
         open_engine(options, log_path=tmp_path / "l", progress=print),
@@ -127,16 +101,16 @@ def test_its_port_is_refused_to_another_engine(served, provisioned, tmp_path):
         pass
 
 
-def test_a_wrong_argument_ends_the_start_with_what_vllm_said(provisioned, tmp_path):
-    options = EngineOptions(vllm_python=provisioned, model="tiny-random", extra_args=("--no-such-flag",))
+def test_a_wrong_argument_ends_the_start_with_what_vllm_said(vllm_python, tmp_path):
+    options = EngineOptions(vllm_python=vllm_python, model="tiny-random", extra_args=("--no-such-flag",))
     with pytest.raises(EngineDied) as caught, open_engine(options, log_path=tmp_path / "l", progress=print):
         pass
     assert "exited with code" in caught.value.message
     assert "--no-such-flag" in caught.value.details
 
 
-def test_its_death_is_noticed_and_nothing_of_it_is_left(provisioned, tmp_path):
-    options = EngineOptions(vllm_python=provisioned, model="tiny-random")
+def test_its_death_is_noticed_and_nothing_of_it_is_left(vllm_python, tmp_path):
+    options = EngineOptions(vllm_python=vllm_python, model="tiny-random")
     before = set(psutil.Process().children(recursive=True))
     with open_engine(options, log_path=tmp_path / "l", progress=print) as engine:
         family = set(psutil.Process().children(recursive=True)) - before

@@ -12,7 +12,7 @@ def test_it_begins_at_the_wall_clocks_time():
     assert Clock(perf_ns=lambda: 500, wall_ns=lambda: 1_700_000_000_000_000_123).now_ns() == 1_700_000_000_000_000_123
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(TIMES, st.lists(TIMES, min_size=2, max_size=5), st.lists(TIMES, min_size=5, max_size=5))
 def test_durations_are_the_counters_however_the_wall_clock_is_stepped(wall, counter, steps):
     walls, counts = iter([wall, *steps]), iter(counter)

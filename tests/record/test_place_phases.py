@@ -81,7 +81,7 @@ def cases(draw):
     }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(cases())
 def test_phases_are_in_order_contiguous_and_inside_the_window(case):
     found = placed(**case)
@@ -94,7 +94,7 @@ def test_phases_are_in_order_contiguous_and_inside_the_window(case):
         assert found[-1][2] <= case["last"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(cases())
 def test_phases_that_fit_keep_their_durations_and_are_as_late_as_they_can_be(case):
     durations = {name: case[name] for name in ("queue", "prefill", "decode") if case[name]}

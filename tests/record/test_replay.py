@@ -108,7 +108,7 @@ def scripted_calls(scripted, ordinal=1):
     ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=90, deadline=None)
 @given(SCRIPTS, chat_streams())
 def test_a_client_hears_exactly_the_script_however_the_engine_cuts_it(scripted, chunks):
     before = copy.deepcopy(chunks)
@@ -120,7 +120,7 @@ def test_a_client_hears_exactly_the_script_however_the_engine_cuts_it(scripted, 
     assert chunks == before, "the engine's chunks are not changed"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=36, deadline=None)
 @given(SCRIPTS, chat_streams())
 def test_what_is_not_said_in_a_choice_is_left_as_it_is(scripted, chunks):
     for given_chunk, sent in zip(chunks, rewritten(scripted, chunks), strict=True):
@@ -129,7 +129,7 @@ def test_what_is_not_said_in_a_choice_is_left_as_it_is(scripted, chunks):
         assert roles == [choice["delta"].get("role") for choice in given_chunk["choices"][:1]]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=36, deadline=None)
 @given(SCRIPTS, st.integers(1, 20))
 def test_after_the_kth_of_n_tokens_the_agent_has_k_nths_of_the_characters(scripted, tokens):
     chunks = rewritten(scripted, [chunk_of({"delta": {"content": "x"}}) for _ in range(tokens)])
@@ -141,7 +141,7 @@ def test_after_the_kth_of_n_tokens_the_agent_has_k_nths_of_the_characters(script
         assert finishes == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=36, deadline=None)
 @given(SCRIPTS, st.lists(st.text(max_size=3), max_size=14))
 def test_a_text_completion_brings_the_scripts_content(scripted, texts):
     chunks = [{"id": "c", "choices": [{"index": 0, "text": text, "finish_reason": None}]} for text in texts]
@@ -298,7 +298,7 @@ BODIES = st.dictionaries(
 ).filter(lambda body: not isinstance(body.get("stream_options"), bool | int))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(BODIES, st.sampled_from([CHAT, TEXT]), st.none() | st.just(SAYS_HI), st.booleans(), st.none() | st.just("s"))
 def test_the_fields_that_are_named_are_those_that_differ(body, operation, scripted, force, salt):
     found = adapted(body, operation, scripted, force_stream=force, cache_salt=salt, seed=None)
@@ -311,7 +311,7 @@ def test_the_fields_that_are_named_are_those_that_differ(body, operation, script
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=36, deadline=None)
 @given(SCRIPTS, st.integers(1, 3))
 def test_a_whole_answer_has_the_scripts_words_in_one_choice(scripted, choices):
     said = {"role": "assistant", "content": "engine", "reasoning_content": "engine"}
@@ -352,7 +352,7 @@ def test_a_body_without_choices_is_left_as_it_is(body):
     assert rewrite_body(body, SAYS_HI, 1, CHAT) == body
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=36, deadline=None)
 @given(SCRIPTS)
 def test_a_streamed_and_an_unstreamed_replay_say_the_same(scripted):
     chunks = [chunk_of({"delta": {"content": "x"}}), chunk_of({"delta": {}, "finish_reason": "length"})]

@@ -49,14 +49,14 @@ def by_the_standard(stream):
     return [data for data in found if data]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=90, deadline=None)
 @given(cut())
 def test_events_are_those_of_the_standard_however_the_stream_is_cut(both):
     stream, blocks = both
     assert data_of(decode(blocks)[0]) == by_the_standard(stream)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(cut())
 def test_raw_events_and_the_rest_join_to_the_input(both):
     stream, blocks = both
@@ -64,7 +64,7 @@ def test_raw_events_and_the_rest_join_to_the_input(both):
     assert b"".join(event.raw for event in events) + rest == stream
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(STREAMS)
 def test_a_stream_byte_by_byte_has_the_same_events_as_at_once(stream):
     assert data_of(decode([stream[at : at + 1] for at in range(len(stream))])[0]) == data_of(decode([stream])[0])
@@ -89,7 +89,7 @@ def well_formed(draw):
     return (text + ": the end").encode(), expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(well_formed())
 def test_the_openai_client_reads_the_same_data(both):
     stream, expected = both
@@ -97,7 +97,7 @@ def test_the_openai_client_reads_the_same_data(both):
     assert [data.decode() for data in data_of(decode([stream])[0])] == theirs == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(well_formed())
 def test_httpx2_reads_the_same_data(both):
     stream, expected = both
@@ -183,6 +183,6 @@ def test_the_bound_allows_the_largest_event():
 
 
 @given(st.binary(max_size=50).filter(lambda data: not set(data) & {10, 13}))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_what_is_encoded_is_decoded(data):
     assert decode([encode(data)]) == ([Event(data, b"data: " + data + b"\n\n")], b"")

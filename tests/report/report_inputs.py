@@ -1,5 +1,6 @@
 """What the tests of the reports share: the small run of the analysis tests, and a manifest."""
 
+import functools
 import sys
 from pathlib import Path
 
@@ -7,7 +8,8 @@ ANALYSIS = Path(__file__).parents[1] / "analysis"
 if str(ANALYSIS) not in sys.path:
     sys.path.insert(0, str(ANALYSIS))
 
-from runs import chain, small_run  # noqa: E402
+import runs  # noqa: E402
+from runs import chain  # noqa: E402
 
 from profiler.analysis.summary import summarise  # noqa: E402
 from profiler.analysis.tables import build_tables  # noqa: E402
@@ -17,6 +19,9 @@ from profiler.report.terminal import render  # noqa: E402
 from profiler.store.manifest import Manifest  # noqa: E402
 
 __all__ = ["chain", "manifest", "report_json", "report_text", "small_run", "summary_of"]
+
+
+_SMALL = tuple(runs.small_run())
 
 
 def manifest(**changes):
@@ -35,7 +40,17 @@ def manifest(**changes):
 
 
 def summary_of(traces):
-    return summarise(build_tables(traces))
+    return _small_summary() if traces is _SMALL else summarise(build_tables(traces))
+
+
+def small_run():
+    """The run that most tests report on: the same object each time, so that its summary is worked out once."""
+    return _SMALL
+
+
+@functools.cache
+def _small_summary():
+    return summarise(build_tables(_SMALL))
 
 
 def report_text(traces, run=None, *, notes=(), source="traces/run", width=110, color=False):

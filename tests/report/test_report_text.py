@@ -38,7 +38,7 @@ def test_a_duration_has_three_significant_digits_and_a_unit(ns, text):
     assert duration(ns) == text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=90, deadline=None)
 @given(st.floats(1, 9.99e11))
 def test_a_duration_is_right_to_three_digits(ns):
     number, unit = duration(ns).split(" ")
@@ -89,7 +89,7 @@ def test_what_a_terminal_would_obey_becomes_a_space(raw, kept):
     assert safe(raw) == kept
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(exclude_categories=())), st.integers(1, 80))
 def test_safe_text_is_one_line_of_bounded_length_that_can_be_printed(raw, limit):
     kept = safe(raw, limit)

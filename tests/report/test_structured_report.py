@@ -77,7 +77,7 @@ def test_a_chain_that_lasted_no_time_gives_no_nan():
     assert document["summary"]["unaccounted_median_share"] is None
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.text(st.characters(exclude_categories=()), max_size=20))
 def test_any_text_survives(text):
     report = report_json([chain("aa", 0, 10, [], {sc.TASK_ID: text})], notes=["\x1b[31mx"])

@@ -33,7 +33,7 @@ def test_a_small_sample_bounds_p95_from_below_only():
     assert found.high is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=18, deadline=None)
 @given(SAMPLES, SHARES)
 def test_estimate_and_interval_are_those_of_numpy_and_scipy(sample, p):
     found = quantile(sample, p)
@@ -43,7 +43,7 @@ def test_estimate_and_interval_are_those_of_numpy_and_scipy(sample, p):
     np.testing.assert_array_equal(ours, [theirs.low, theirs.high])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=18, deadline=None)
 @given(SAMPLES, st.floats(0.05, 0.95))
 def test_bounds_are_observations_around_the_estimate(sample, p):
     found = quantile(sample, p)
@@ -56,7 +56,7 @@ def test_bounds_are_observations_around_the_estimate(sample, p):
         assert found.high >= found.value
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(SAMPLES, SHARES, st.randoms(use_true_random=False))
 def test_the_order_of_the_sample_does_not_matter(sample, p, random):
     shuffled = list(sample)
@@ -76,7 +76,7 @@ def test_chains_needed_is_the_smallest_sample_with_both_bounds(p, needed):
 @pytest.mark.parametrize("p", [0.01, 0.2, 0.3, 0.49, 0.51, 0.7, 0.8, 0.975])
 def test_fewer_chains_than_needed_never_have_both_bounds(p):
     needed = chains_needed(p)
-    for n in range(1, min(needed + 3, 160)):
+    for n in {1, 2, needed // 2, needed - 1, needed, needed + 1}:
         found = quantile([float(value) for value in range(n)], p)
         assert (None not in (found.low, found.high)) == (n >= needed), n
 
@@ -88,10 +88,10 @@ def test_more_confidence_takes_more_chains():
 
 @pytest.mark.parametrize(("p", "n"), [(0.5, 25), (0.95, 100)])
 def test_the_interval_covers_the_true_quantile_in_95_of_100_runs(p, n):
-    # Latencies are skewed: lognormal. Seeded; the bound leaves 4 standard errors of 600 runs below 95%.
+    # Latencies are skewed: lognormal. Seeded; the bound leaves 4 standard errors of 250 runs below 95%.
     draw = np.random.default_rng(20260101)
     true = float(stats.lognorm(0.8).ppf(p))
-    runs = 600
+    runs = 250
     covered = 0
     for sample in draw.lognormal(0.0, 0.8, (runs, n)):
         found = quantile(list(sample), p)

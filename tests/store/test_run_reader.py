@@ -43,7 +43,7 @@ def test_chains_are_in_order_of_their_start(tmp_path):
 # --- cut off ---------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=24, deadline=None)
 @given(st.data())
 def test_wherever_a_run_was_killed_its_whole_lines_are_read(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("run")

@@ -35,7 +35,7 @@ VALUES = st.one_of(
 KEYS = st.text(min_size=1, max_size=20)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=36, deadline=None)
 @given(st.lists(st.dictionaries(KEYS, VALUES, max_size=6), min_size=1, max_size=3))
 def test_any_attributes_survive_the_disk(tmp_path_factory, attributes_of_chains):
     folder = tmp_path_factory.mktemp("run")

@@ -1,14 +1,14 @@
 """Every attribute name that is written or read, with its unit.
 
 The `gen_ai.*`, `server.*` and `error.*` names are those of the OpenTelemetry semantic conventions, release
-1.38 of the schema with the GenAI group at status Development. Names of our own begin with `profiler.`.
+1.44 of the schema with the GenAI group at status Development. Names of our own begin with `profiler.`.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.38.0"
+SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 SCOPE: Final = "profiler"
 
 # --- GenAI semantic conventions --------------------------------------------------------------------------

@@ -12,6 +12,8 @@ def duration(ns: float | None) -> str:
     """Three significant digits with a unit; an em dash for a missing value."""
     if ns is None:
         return "—"
+    if ns == 0:
+        return "0"
     for size, unit in _UNITS:
         if abs(ns) >= 0.9995 * size:  # 999.9 ms reads 1.00 s
             return f"{_three_digits(ns / size)} {unit}"

@@ -14,7 +14,7 @@ from profiler.report.text import count, duration, percent, plural, safe
     ("ns", "text"),
     [
         (None, "—"),
-        (0, "0 ns"),
+        (0, "0"),
         (999, "999 ns"),
         (999.4, "999 ns"),
         (999.6, "1.00 µs"),

@@ -81,7 +81,8 @@ def _in_call(span: Span, call: Span, section: Section) -> list[PhaseSection]:
 
 def _outside_calls(span: Span, section: Section, trace: Trace, retried: frozenset[str]) -> PhaseSection:
     """Own time of a step or the root; right after an attempt that was repeated, it is the wait for the next."""
-    ends = {child.end_ns for child in trace.children.get(span.span_id, ()) if child.span_id in retried}
+    children = trace.children.get(span.span_id, ()) if retried else ()
+    ends = {child.end_ns for child in children if child.span_id in retried}
     phase = "retry" if section.start_ns in ends else "framework"
     return PhaseSection(span, phase, section.start_ns, section.end_ns)
 

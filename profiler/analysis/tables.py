@@ -121,6 +121,7 @@ class _ChainRows:
         self.path_ns = self._path_time()
         self.units = self._units()
         self.position_of = {span_id: unit.position for unit in self.units for span_id in unit.span_ids}
+        self.call_positions = {self._position(span) for span in self.call_spans}
 
     def _path_time(self) -> dict[str, int]:
         """Time on the critical path of each span with everything below it."""
@@ -255,8 +256,7 @@ class _ChainRows:
         return rows
 
     def _kind(self, unit: _Unit) -> str:
-        has_call = any(self._position(span) == unit.position for span in self.call_spans)
-        return "call" if has_call else "tool"
+        return "call" if unit.position in self.call_positions else "tool"
 
 
 class _Unit:

@@ -245,6 +245,14 @@ def test_calls_that_do_not_say_which_they_are_are_positions_of_their_own():
     assert list(build_tables([built]).calls["position"]) == [1, 2]
 
 
+def test_a_chain_of_very_many_calls_has_a_position_for_each():
+    count = 5_000
+    built = trace(root(0, 2 * count), *(call(f"c{n}", 2 * n, 2 * n + 1) for n in range(count)))
+    tables = build_tables([built])
+    assert list(tables.calls["position"]) == list(range(1, count + 1))
+    assert set(tables.steps["kind"]) == {"call"}
+
+
 def test_cumulative_time_ends_with_the_chain():
     built = trace(root(0, 50), step("s", 10, 90), call("c", 10, 90, "s"))
     assert list(build_tables([built]).steps["cumulative_ns"]) == [50]

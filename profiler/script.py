@@ -18,9 +18,10 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from profiler.errors import DataError, ScriptMismatch
+from profiler.errors import ScriptMismatch
+from profiler.jsonfile import read_model
 
 
 class ToolCall(BaseModel):
@@ -120,26 +121,7 @@ def load_script(path: Path) -> Script:
     Raises:
         DataError: the file is missing, not JSON, or not a script.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"cannot read the script {path}: {error.strerror}", remedy="check --script") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not a script: it is not UTF-8 text") from error
-    try:
-        script = Script.model_validate(json.loads(text))
-        dump_script(script).encode()
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} is not JSON: line {error.lineno}: {error.msg}") from error
-    except RecursionError as error:
-        raise DataError(f"{path} is not JSON that can be read: it is nested too deeply") from error
-    except UnicodeEncodeError as error:
-        raise DataError(f"{path} is not a script: it has half a surrogate pair, which cannot be sent") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the top level"
-        raise DataError(f"{path} is not a script: {where}: {first['msg']}") from error
-    return script
+    return read_model(path, Script, what="script", option="--script", shape="record one with --record-script")
 
 
 def dump_script(script: Script) -> str:

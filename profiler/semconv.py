@@ -74,4 +74,29 @@ ENGINE_PREFILL_NS: Final = "profiler.engine.prefill_ns"
 ENGINE_DECODE_NS: Final = "profiler.engine.decode_ns"
 PHASE: Final = "profiler.phase"  # on the synthesised spans: queue, prefill, decode
 
+# What the analysis computes with must be what it should be, whoever recorded it.
+INTEGERS: Final = frozenset(
+    {
+        INPUT_TOKENS,
+        OUTPUT_TOKENS,
+        CACHED_TOKENS,
+        REPEAT,
+        UNUSED_SCRIPT_CALLS,
+        STEP_NUMBER,
+        CALL_ORDINAL,
+        CALL_ATTEMPT,
+        CONNECT_NS,
+        SENT_NS,
+        HEADERS_NS,
+        ENGINE_QUEUE_NS,
+        ENGINE_PREFILL_NS,
+        ENGINE_DECODE_NS,
+    }
+)
+INTEGER_LISTS: Final = frozenset({CHUNK_TIMES_US})
+TEXTS: Final = frozenset(
+    {OPERATION, TASK_ID, STEP_NODE, STEP_PLACE, CALL_PLACE, TOOL_NAME, ERROR_TYPE, ENGINE_SOURCE, REQUEST_MODEL}
+    | {RESPONSE_MODEL}
+)
+
 ENGINE_PHASES: Final = ("queue", "prefill", "decode")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from profiler.errors import DataError, UsageError
+from profiler.jsonfile import read_model
 
 
 class Task(BaseModel):
@@ -36,25 +36,7 @@ def load_tasks(path: Path) -> list[Task]:
     Raises:
         DataError: missing, empty, not JSON, of another shape, or with an id twice.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"cannot read the tasks file {path}: {error.strerror}", remedy="check --tasks") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not a tasks file: it is not UTF-8 text") from error
-    if not text.strip():
-        raise DataError(f"the tasks file {path} is empty", remedy=_SHAPE)
-    try:
-        raw = json.loads(text)
-        tasks = TasksFile.model_validate({"tasks": raw} if isinstance(raw, list) else raw).tasks
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path} is not JSON: line {error.lineno}: {error.msg}", remedy=_SHAPE) from error
-    except RecursionError as error:
-        raise DataError(f"{path} is not JSON that can be read: it is nested too deeply", remedy=_SHAPE) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the top level"
-        raise DataError(f"{path} is not a tasks file: {where}: {first['msg']}", remedy=_SHAPE) from error
+    tasks = read_model(path, TasksFile, what="tasks file", option="--tasks", shape=_SHAPE).tasks
     if not tasks:
         raise DataError(f"the tasks file {path} has no tasks", remedy=_SHAPE)
     twice = [task_id for task_id, count in Counter(task.id for task in tasks).items() if count > 1]

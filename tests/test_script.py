@@ -185,7 +185,7 @@ def test_a_folder_is_no_script(tmp_path):
     ("content", "message"),
     [
         (b"\xff\xfe", "is not a script: it is not UTF-8 text"),
-        (b"", "is not JSON: line 1"),
+        (b"", "is empty"),
         (b'{\n"format":', "is not JSON: line 2"),
         (b"[" * 100_000, "is not JSON"),
         (5, "is not a script: the top level"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from profiler import semconv as sc
@@ -83,19 +83,20 @@ def build_trace(spans: Sequence[Span]) -> Trace | None:
 
     Rules, each reported in `repairs`: of several spans with one id the first is kept; a span whose parent is not
     among them becomes a child of the root; of several roots the longest is kept as the root and the others become
-    its children; a span that ends before it starts is taken as ending where it starts.
+    its children; a span that ends before it starts is taken as ending where it starts; an attribute that the
+    analysis computes with and that is of another type than it should be is left out.
 
     Returns:
         None if there is no root: the chain was never finished.
     """
     repairs: list[str] = []
     unique: dict[str, Span] = {}
-    for span in spans:
+    for span in (_well_typed(each, repairs) for each in spans):
         if span.span_id in unique:
             repairs.append(f"span {span.span_id} occurs twice: the first is kept")
         elif span.end_ns < span.start_ns:
             repairs.append(f"span {span.span_id} ends before it starts: its duration is taken as 0")
-            unique[span.span_id] = _with_end(span, span.start_ns)
+            unique[span.span_id] = replace(span, end_ns=span.start_ns)
         else:
             unique[span.span_id] = span
     roots = [span for span in unique.values() if span.parent_id is None]
@@ -127,6 +128,28 @@ def build_trace(spans: Sequence[Span]) -> Trace | None:
 _ONE_LOST = "1 span is its own ancestor: left out"
 
 
+def _well_typed(span: Span, repairs: list[str]) -> Span:
+    """The span without attributes of a wrong type; itself if there are none, which is nearly always."""
+    wrong = [name for name, value in span.attributes.items() if not _fits(name, value)]
+    if not wrong:
+        return span
+    repairs.append(f"span {span.span_id}: {', '.join(sorted(wrong))} of a wrong type: left out")
+    kept = {name: value for name, value in span.attributes.items() if name not in wrong}
+    return replace(span, attributes=kept)
+
+
+def _fits(name: str, value: Value) -> bool:
+    if name in sc.INTEGERS:
+        return _is_integer(value)
+    if name in sc.INTEGER_LISTS:
+        return isinstance(value, list | tuple) and all(map(_is_integer, value))
+    return name not in sc.TEXTS or isinstance(value, str)
+
+
+def _is_integer(value: Value) -> bool:
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
 def _reachable(root: Span, children: Mapping[str, Sequence[Span]]) -> set[str]:
     reached = {root.span_id}
     waiting = [root.span_id]
@@ -135,18 +158,3 @@ def _reachable(root: Span, children: Mapping[str, Sequence[Span]]) -> set[str]:
             reached.add(child.span_id)
             waiting.append(child.span_id)
     return reached
-
-
-def _with_end(span: Span, end_ns: int) -> Span:
-    return Span(
-        span.trace_id,
-        span.span_id,
-        span.parent_id,
-        span.name,
-        span.start_ns,
-        end_ns,
-        span.attributes,
-        span.failed,
-        span.message,
-        span.service,
-    )

@@ -61,7 +61,7 @@ class SlowestCall:
 class Compounding:
     """How a delay of each call, or of each token, shows in the chain, while the critical path stays the same."""
 
-    path_calls: float  # LLM calls on the critical path, mean per chain
+    path_calls: float  # LLM calls on the critical path that did not fail, mean per chain
     path_decode_tokens: float | None  # tokens after the first of each of those calls, mean per chain
 
     def chain_ns(self, *, per_call_ns: int = 0, per_token_ns: int = 0) -> float | None:

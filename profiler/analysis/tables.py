@@ -164,8 +164,8 @@ class _ChainRows:
         by_phase = dict.fromkeys(PHASES, 0)
         for section in self.path:
             by_phase[section.phase] += section.duration_ns
-        on_path = [span for span in self.call_spans if self.path_ns.get(span.span_id)]
-        tokens = [span.attributes.get(sc.OUTPUT_TOKENS) for span in on_path if not span.failed]
+        on_path = [span for span in self.call_spans if not span.failed and self.path_ns.get(span.span_id)]
+        tokens = [span.attributes.get(sc.OUTPUT_TOKENS) for span in on_path]
         after_first = [max(value - 1, 0) for value in tokens if value is not None]
         attributes = self.root.attributes
         return {

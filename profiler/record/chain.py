@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
@@ -268,7 +269,7 @@ def new_salt() -> str:
 
 def _arguments(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text or "{}")
+        value = orjson.loads(text or "{}")  # strict: what it takes can be written and sent again
     except ValueError:
         return {"_unparsed": text}
     return value if isinstance(value, dict) else {"_unparsed": text}

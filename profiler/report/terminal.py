@@ -173,7 +173,7 @@ def compounding_sentence(compounding: Compounding) -> str:
     per_call = duration(compounding.chain_ns(per_call_ns=100_000_000))
     sentence = (
         f"How delays compound: 100 ms more on every LLM call makes a chain {per_call} slower "
-        f"({count(round(compounding.path_calls, 1))} calls wait for each other)"
+        f"({plural(round(compounding.path_calls, 1), 'call')} in a row)"
     )
     per_token = compounding.chain_ns(per_token_ns=1_000_000)
     if per_token is not None:

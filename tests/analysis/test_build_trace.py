@@ -1,11 +1,13 @@
 """Every repair to a broken trace is made as its docstring says, and said."""
 
+import pytest
 from build import TIMES, root, span
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiler import semconv as sc
 from profiler.analysis.model import Span, build_trace
+from profiler.analysis.tables import build_tables
 
 
 def children_of(built):
@@ -127,3 +129,23 @@ def test_a_trace_that_is_not_as_it_was_written_says_so(spans):
         assert {one.span_id for one in spans if one.parent_id is None} == {built.root.span_id}
         parents = built.parent_of()
         assert all(parents[one.span_id].span_id == one.parent_id for one in built.spans[1:])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (sc.INPUT_TOKENS, 12.5),
+        (sc.OUTPUT_TOKENS, 2**64),
+        (sc.SENT_NS, "soon"),
+        (sc.CALL_ATTEMPT, True),
+        (sc.CHUNK_TIMES_US, "1,2,3"),
+        (sc.CHUNK_TIMES_US, (1, "2")),
+        (sc.STEP_NODE, 7),
+    ],
+)
+def test_an_attribute_of_a_wrong_type_is_left_out_and_told(name, value):
+    call = Span("t", "c", "r", "chat", 10, 20, {sc.OPERATION: sc.OP_CHAT, name: value})
+    trace = build_trace([Span("t", "r", None, "root", 0, 100), call])
+    assert name not in trace.spans[1].attributes
+    assert any(name in repair for repair in trace.repairs)
+    build_tables([trace])

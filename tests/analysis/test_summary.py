@@ -141,8 +141,8 @@ def test_delays_compound_over_the_calls_and_tokens_of_the_path():
 
 def test_a_delay_per_token_is_unknown_where_tokens_are():
     compounding = summary_of(small_run()).compounding
-    assert compounding == Compounding(path_calls=2.5, path_decode_tokens=None)
-    assert compounding.chain_ns(per_call_ns=100 * MS) == 250 * MS
+    assert compounding == Compounding(path_calls=2.0, path_decode_tokens=None)
+    assert compounding.chain_ns(per_call_ns=100 * MS) == 200 * MS
     assert compounding.chain_ns(per_token_ns=MS) is None
 
 

@@ -85,8 +85,7 @@ Steps (medians over the chains that get there)
 
 Slowest call: step 3 (model) of task t1: 430 ms, first token after 200 ms, 1 token
   trace aa, span c2
-How delays compound: 100 ms more on every LLM call makes a chain 250 ms slower (2.5 calls wait for each
-other).
+How delays compound: 100 ms more on every LLM call makes a chain 200 ms slower (2 calls in a row).
 
 ! 1 chain failed (GraphRecursionError 1) and is in no figure
 ! 1 call failed inside chains that ended well
@@ -128,8 +127,8 @@ def test_a_chain_without_calls_can_be_reported():
 
 def test_compounding_is_said_in_one_sentence():
     assert compounding_sentence(Compounding(3.0, 412.0)) == (
-        "How delays compound: 100 ms more on every LLM call makes a chain 300 ms slower (3 calls wait for each "
-        "other); 1 ms more per token, 412 ms (412 tokens)."
+        "How delays compound: 100 ms more on every LLM call makes a chain 300 ms slower (3 calls in a row); "
+        "1 ms more per token, 412 ms (412 tokens)."
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cli_helpers import ROOT, start
+from cli_helpers import ROOT, Result, start
 
 from profiler import semconv as sc
 from profiler.analysis import critical_path, phases
@@ -45,6 +45,14 @@ def engines_running() -> set[int]:
         if "vllm.entrypoints" in line or "supervise" in line or "VLLM::" in line:
             found.add(process.pid)
     return found
+
+
+def finished(bench, *arguments: str) -> Result:
+    """A run in a process of its own: agents seldom close their connections, and here that would be a warning."""
+    process = start("run", *arguments, cwd=bench.folder)
+    out, err = process.communicate(timeout=300)
+    assert "Traceback" not in err
+    return Result(process.returncode, out, err)
 
 
 def gone(pids: set[int], seconds: float = 30) -> bool:
@@ -142,16 +150,23 @@ def test_a_profiler_that_is_killed_leaves_no_engine(managed, bench):
 def test_chains_at_once_plain_clients_and_free_runs(vllm_engine, bench):
     url = vllm_engine.info.base_url
     tasks = ["--task", "leave-days", "--task", "pension-plan", "--task", "shipment-weights", "--task", "car-trip"]
-    together = bench.run("run", REACT, "--base-url", url, *tasks, "--concurrency", "4", "--out", "together")
+    together = finished(bench, REACT, "--base-url", url, *tasks, "--concurrency", "4", "--out", "together")
     assert together.code == 0, together.err
     check_run(bench.folder / "together")
+    grown = {
+        trace.root.attributes[sc.TASK_ID]: max(sizes) - min(sizes)
+        for trace in load_run(bench.folder / "together").traces
+        if (sizes := [span.attributes[sc.INPUT_TOKENS] for span in trace.spans if span.is_call])
+    }
+    assert grown["pension-plan"] > 1000, "a long observation makes the next prompts long"
+    assert grown["car-trip"] > 1000
 
-    plain = bench.run("run", bench.agent(TEN_LINES), "--base-url", url, "--input", "why?", "--out", "plain")
+    plain = finished(bench, bench.agent(TEN_LINES), "--base-url", url, "--input", "why?", "--out", "plain")
     assert plain.code == 0, plain.err
     check_run(bench.folder / "plain")
     assert "engine timing for 2 of 2 calls" in plain.out
 
-    free = bench.run("run", REACT, "--base-url", url, *tasks, "--no-script", "--out", "free")
+    free = finished(bench, REACT, "--base-url", url, *tasks, "--no-script", "--out", "free")
     assert free.code in (0, 3), free.err
     check_run(bench.folder / "free")
 
@@ -159,9 +174,9 @@ def test_chains_at_once_plain_clients_and_free_runs(vllm_engine, bench):
 def test_a_recorded_script_replays_the_same_calls_tools_and_lengths(vllm_engine, bench):
     url = vllm_engine.info.base_url
     tasks = ["--task", "leave-days", "--task", "car-trip"]
-    first = bench.run("run", REACT, "--base-url", url, *tasks, "--record-script", "said.json", "--out", "one")
+    first = finished(bench, REACT, "--base-url", url, *tasks, "--record-script", "said.json", "--out", "one")
     assert first.code == 0, first.err
-    second = bench.run("run", REACT, "--base-url", url, *tasks, "--script", "said.json", "--out", "two")
+    second = finished(bench, REACT, "--base-url", url, *tasks, "--script", "said.json", "--out", "two")
     assert second.code == 0, second.err
     assert shape(bench.folder / "one") == shape(bench.folder / "two")
 

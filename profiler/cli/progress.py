@@ -33,6 +33,7 @@ class Progress:
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
+                refresh_per_second=4,  # its thread takes time from the agent
             )
             self._task = self._bar.add_task("chains", total=total)
 

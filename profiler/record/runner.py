@@ -181,8 +181,8 @@ class Runner:
                 message=clean_message(str(chain.failure)),
                 trace_id=f"{chain.trace_id:032x}",
             )
-        elif not job.warmup:
-            self._outcome.spoken.setdefault(job.task.id, chain.spoken())
+        elif not job.warmup and job.task.id not in self._outcome.spoken:
+            self._outcome.spoken[job.task.id] = chain.spoken()
         result = ChainResult(job, chain.e2e_ns, chain.call_count, failure)
         self._outcome.results.append(result)
         self._outcome.mismatch = self._outcome.mismatch or chain.mismatch

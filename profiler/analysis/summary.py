@@ -12,6 +12,8 @@ from profiler.analysis.phases import PHASES
 from profiler.analysis.tables import Tables
 from profiler.stats.quantiles import Quantile, quantile
 
+LATE_NS = 100_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class PhaseRow:
@@ -54,6 +56,9 @@ class SlowestCall:
     node: str
     call_e2e_ns: int
     ttft_ns: int | None
+    queue_ns: int | None
+    prefill_ns: int | None
+    decode_ns: int | None
     output_tokens: int | None
 
 
@@ -95,6 +100,7 @@ class Summary:
     timing_sources: Sequence[str]
     unstreamed_calls: int
     cached_known_calls: int
+    late_first_chunks: int  # more than LATE_NS after what queue and prefill explain
     unaccounted_median_share: float | None
     unused_script_calls: int
     failures: Sequence[tuple[str, int]] = field(default_factory=tuple)  # error type, chains
@@ -130,6 +136,7 @@ def summarise(tables: Tables) -> Summary:
         timing_sources=tuple(sorted(answered["timing_source"].dropna().unique())),
         unstreamed_calls=int((~answered["stream"]).sum()),
         cached_known_calls=int(answered["cached_tokens"].notna().sum()),
+        late_first_chunks=_late_first_chunks(answered),
         unaccounted_median_share=_median(good["unaccounted_ns"] / good["e2e_ns"]),
         unused_script_calls=int(good["unused_script_calls"].sum()),
         failures=tuple(
@@ -163,7 +170,8 @@ def _step_rows(steps: pd.DataFrame, calls: pd.DataFrame, total_ns: int) -> list[
     rows = []
     for key, group in steps.groupby(["position", "node", "kind"], sort=True):
         position, node, kind = cast("tuple[int, str, str]", key)
-        there = calls[(calls["position"] == position) & calls["trace_id"].isin(group["trace_id"])]
+        here = (calls["position"] == position) & (calls["step"] == node)
+        there = calls[here & calls["trace_id"].isin(group["trace_id"])]
         known = there[there["cached_tokens"].notna() & there["input_tokens"].notna()]
         prompt = int(known["input_tokens"].sum()) if len(known) else 0
         rows.append(
@@ -205,9 +213,22 @@ def _slowest(calls: pd.DataFrame) -> SlowestCall | None:
         position=int(row["position"]),
         node=str(row["node"]),
         call_e2e_ns=int(row["call_e2e_ns"]),
-        ttft_ns=None if pd.isna(row["ttft_ns"]) else int(row["ttft_ns"]),
-        output_tokens=None if pd.isna(row["output_tokens"]) else int(row["output_tokens"]),
+        ttft_ns=_known(row["ttft_ns"]),
+        queue_ns=_known(row["queue_ns"]),
+        prefill_ns=_known(row["prefill_ns"]),
+        decode_ns=_known(row["decode_ns"]),
+        output_tokens=_known(row["output_tokens"]),
     )
+
+
+def _known(value: Any) -> int | None:
+    return None if pd.isna(value) else int(value)
+
+
+def _late_first_chunks(calls: pd.DataFrame) -> int:
+    """Calls whose first chunk came long after the engine had made the first token."""
+    unexplained = calls["ttft_ns"] - calls["queue_ns"] - calls["prefill_ns"]
+    return int((unexplained > LATE_NS).sum())
 
 
 def _compounding(chains: pd.DataFrame) -> Compounding | None:

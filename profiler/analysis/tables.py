@@ -44,6 +44,7 @@ _CALL_TYPES = {
     "chain_failed": "bool",
     "index": "int64",
     "position": "int64",
+    "step": "string",
     "node": "string",
     "place": "string",
     "model": "string",
@@ -120,8 +121,8 @@ class _ChainRows:
         self.tool_spans = [span for span in trace.spans if span.is_tool]
         self.path_ns = self._path_time()
         self.units = self._units()
-        self.position_of = {span_id: unit.position for unit in self.units for span_id in unit.span_ids}
-        self.call_positions = {self._position(span) for span in self.call_spans}
+        self.unit_of = {span_id: unit for unit in self.units for span_id in unit.span_ids}
+        self.with_calls = {id(self._unit(span)) for span in self.call_spans}
 
     def _path_time(self) -> dict[str, int]:
         """Time on the critical path of each span with everything below it."""
@@ -136,21 +137,27 @@ class _ChainRows:
     def _units(self) -> list[_Unit]:
         """What the report shows as rows: groups of calls or tools that a chain makes one after the other.
 
-        With a graph, a unit is a superstep in which calls or tools happen; its parallel nodes are one unit.
-        Without one, each call is a unit.
+        With a graph, a unit is a node in a superstep in which it calls or uses tools: parallel nodes share a
+        position and are told apart. Without one, each call is a unit.
         """
         groups: dict[tuple[object, ...], list[Span]] = {}
+        positions: dict[tuple[object, ...], int] = {}
+        position_of: dict[tuple[object, ...], int] = {}
         for span in sorted([*self.call_spans, *self.tool_spans], key=lambda span: span.start_ns):
             step = self._outermost_step(span)
             if step is None:
                 place, ordinal = span.attributes.get(sc.CALL_PLACE), span.attributes.get(sc.CALL_ORDINAL)
                 attempts = span.is_call and ordinal is not None  # a call that another program recorded has none
-                key: tuple[object, ...] = ("call", place, ordinal) if attempts else ("span", span.span_id)
-                groups.setdefault(key, []).append(span)
+                moment: tuple[object, ...] = ("call", place, ordinal) if attempts else ("span", span.span_id)
+                unit: tuple[object, ...] = moment
+                groups.setdefault(unit, []).append(span)
             else:
-                key = ("step", step.parent_id, step.attributes.get(sc.STEP_NUMBER))
-                groups.setdefault(key, []).append(step)
-        return [_Unit(position, spans) for position, spans in enumerate(groups.values(), start=1)]
+                moment = ("step", step.parent_id, step.attributes.get(sc.STEP_NUMBER))
+                unit = (*moment, step.attributes.get(sc.STEP_NODE))
+                groups.setdefault(unit, []).append(step)
+            positions.setdefault(moment, len(positions) + 1)
+            position_of[unit] = positions[moment]
+        return [_Unit(position_of[unit], spans) for unit, spans in groups.items()]
 
     def _outermost_step(self, span: Span) -> Span | None:
         found = None
@@ -195,7 +202,7 @@ class _ChainRows:
         get = span.attributes.get
         times_us = get(sc.CHUNK_TIMES_US) or ()
         output_tokens = get(sc.OUTPUT_TOKENS)
-        step = self._outermost_step(span)
+        step, unit = self._outermost_step(span), self._unit(span)
         return {
             "trace_id": self.trace.trace_id,
             "span_id": span.span_id,
@@ -203,7 +210,8 @@ class _ChainRows:
             "warmup": self.warmup,
             "chain_failed": self.root.failed,
             "index": index,
-            "position": self._position(span),
+            "position": unit.position if unit else 0,
+            "step": unit.label if unit else "",
             "node": step.attributes[sc.STEP_NODE] if step else "",
             "place": get(sc.CALL_PLACE, ""),
             "model": get(sc.RESPONSE_MODEL) or get(sc.REQUEST_MODEL, ""),
@@ -227,13 +235,13 @@ class _ChainRows:
             "path_ns": self.path_ns.get(span.span_id, 0),
         }
 
-    def _position(self, span: Span) -> int:
+    def _unit(self, span: Span) -> _Unit | None:
         at: Span | None = span
         while at is not None:
-            if at.span_id in self.position_of:
-                return self.position_of[at.span_id]
+            if at.span_id in self.unit_of:
+                return self.unit_of[at.span_id]
             at = self.parents.get(at.span_id)
-        return 0
+        return None
 
     def steps(self) -> list[dict[str, Any]]:
         rows = []
@@ -256,7 +264,7 @@ class _ChainRows:
         return rows
 
     def _kind(self, unit: _Unit) -> str:
-        return "call" if unit.position in self.call_positions else "tool"
+        return "call" if id(unit) in self.with_calls else "tool"
 
 
 class _Unit:
@@ -268,11 +276,8 @@ class _Unit:
         self.span_ids = set(unique)
         self.start_ns = min(span.start_ns for span in unique.values())
         self.end_ns = max(span.end_ns for span in unique.values())
-        names = [
-            span.attributes.get(sc.STEP_NODE) or span.attributes.get(sc.TOOL_NAME) or "call" for span in unique.values()
-        ]
-        # Sorted: which of parallel nodes is the first to call differs from chain to chain.
-        self.label = "+".join(sorted({str(name) for name in names}))
+        first = next(iter(unique.values()))
+        self.label = str(first.attributes.get(sc.STEP_NODE) or first.attributes.get(sc.TOOL_NAME) or "call")
 
 
 def ttft_ns(times_us: Sequence[int]) -> int | None:

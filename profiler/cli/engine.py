@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 import time
@@ -58,9 +59,12 @@ def install(device: str | None, *, force: bool) -> None:
     Takes the build that suits this machine unless told which. The environment goes into the user's cache folder;
     PROFILER_CACHE_DIR moves it. Prints the path of its Python.
     """
+    from profiler.engines.hardware import usable_gpus
     from profiler.engines.provision import provision
 
     build = _build(device)
+    if device == "cuda" and not usable_gpus():
+        say("no NVIDIA GPU answers here: this build will not run on this machine")
     environment = provision(build, say, force=force)
     say(f"{build.title} is ready")
     click.echo(environment.python)
@@ -170,16 +174,21 @@ def serve(
         startup_timeout_s=startup_timeout,
         seed=seed,
     )
-    log = log_path or Path(tempfile.mkdtemp(prefix="profiler-engine-")) / "engine.log"
+    scratch = None
+    if log_path is None:
+        scratch = Path(tempfile.mkdtemp(prefix="profiler-engine-"))
+        log_path = scratch / "engine.log"
     previous = signal.signal(signal.SIGTERM, _as_interrupt)
     try:
-        with open_engine(options, log_path=log, progress=say) as opened:
+        with open_engine(options, log_path=log_path, progress=say) as opened:
             _explain(opened)
             while True:
                 time.sleep(CHECK_EVERY_S)
                 opened.check()
     except KeyboardInterrupt:
         say("stopped")
+        if scratch is not None:  # a log that nobody asked for is kept only where something went wrong
+            shutil.rmtree(scratch, ignore_errors=True)
     finally:
         signal.signal(signal.SIGTERM, previous)
 

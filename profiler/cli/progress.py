@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
-from profiler.report.text import duration, safe
+from profiler.report.text import duration, plural, safe
 
 if TYPE_CHECKING:
     from profiler.record.runner import ChainResult
@@ -62,7 +62,7 @@ class Progress:
     @staticmethod
     def _line(result: ChainResult) -> str:
         kind = " (warm-up)" if result.job.warmup else f" #{result.job.repeat}" if result.job.repeat > 1 else ""
-        line = f"{safe(result.job.task.id, 60)}{kind}: {duration(result.e2e_ns)}, {result.calls} calls"
+        line = f"{safe(result.job.task.id, 60)}{kind}: {duration(result.e2e_ns)}, {plural(result.calls, 'call')}"
         if result.failure is not None:
             line += f": failed: {result.failure.type}: {safe(result.failure.message, 160)}"
         return line

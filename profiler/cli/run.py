@@ -117,7 +117,7 @@ Examples:
     type=int,
     default=0,
     show_default=True,
-    help="Seed of the engine's weights and of sampling.",
+    help="Seed of the engine's weights and of sampling (plus one for each repetition).",
 )
 @format_option
 def run(**options: object) -> int:

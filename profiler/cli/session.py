@@ -67,6 +67,21 @@ class Options:
     output: str
 
 
+@dataclass(frozen=True)
+class Pinned:
+    """A script with where it came from."""
+
+    script: Script
+    path: Path
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest keeps of it."""
+        from profiler.script import dump_script
+
+        digest = hashlib.sha256(dump_script(self.script).encode()).hexdigest()
+        return {"path": str(self.path), "sha256": digest, "tasks": len(self.script.tasks)}
+
+
 def run_session(options: Options, environ: MutableMapping[str, str]) -> int:
     """Run, record, report; the exit code.
 
@@ -77,22 +92,22 @@ def run_session(options: Options, environ: MutableMapping[str, str]) -> int:
 
     path, _ = split_spec(options.agent)
     tasks = _tasks(options, path)
-    script = _script(options, path, tasks)
+    pinned = _script(options, path, tasks)
     _check_record_script(options)
     engine_options = _engine_options(options, environ)
     folder = _run_folder(options, path)
     try:
         with _engine_and_agent(options, engine_options, folder, environ) as (engine, agent):
-            return _record(options, engine, agent or load_agent(options.agent), tasks, script, folder)
+            return _record(options, engine, agent or load_agent(options.agent), tasks, pinned, folder)
     finally:
         _remove_if_empty(folder)
 
 
 def tasks_file(agent: str) -> Path | None:
     """The tasks file beside an agent, if there is one."""
-    path = Path(agent.rpartition(":")[0] or agent) if not Path(agent).exists() else Path(agent)
-    beside = path.with_name(f"{path.stem}.tasks.json")
-    return beside if beside.exists() else None
+    path = Path(agent) if Path(agent).is_file() else Path(agent.rpartition(":")[0])
+    beside = path.parent / f"{path.stem}.tasks.json"
+    return beside if path.name and beside.exists() else None
 
 
 def _tasks(options: Options, agent: Path) -> list[Task]:
@@ -111,7 +126,8 @@ def _tasks(options: Options, agent: Path) -> list[Task]:
     return choose_tasks(load_tasks(path), options.task_ids)
 
 
-def _script(options: Options, agent: Path, tasks: list[Task]) -> Script | None:
+def _script(options: Options, agent: Path, tasks: list[Task]) -> Pinned | None:
+    """The script to replay: the one that was named, or the one beside the agent."""
     from profiler.script import load_script
 
     if options.no_script and options.script_path:
@@ -122,7 +138,7 @@ def _script(options: Options, agent: Path, tasks: list[Task]) -> Script | None:
         script = load_script(options.script_path)
         for task in tasks:
             script.cursor(task.id)
-        return script
+        return Pinned(script, options.script_path)
     beside = agent.with_name(f"{agent.stem}.script.json")
     if options.record_script is not None or not beside.exists():
         return None
@@ -131,7 +147,8 @@ def _script(options: Options, agent: Path, tasks: list[Task]) -> Script | None:
     if missing:
         _note(f"{beside} does not have {', '.join(missing[:5])}: running without a script")
         return None
-    return script
+    _note(f"replaying {beside} (--no-script lets the model decide)")
+    return Pinned(script, beside)
 
 
 def _check_record_script(options: Options) -> None:
@@ -231,7 +248,7 @@ def _point_clients(environ: MutableMapping[str, str], base_url: str, model: str,
 
 
 def _record(
-    options: Options, engine: Engine, agent: Agent, tasks: list[Task], script: Script | None, folder: Path
+    options: Options, engine: Engine, agent: Agent, tasks: list[Task], pinned: Pinned | None, folder: Path
 ) -> int:
     from profiler.cli.progress import Progress
     from profiler.record import facts
@@ -245,7 +262,7 @@ def _record(
         agent_name=agent.name,
         provider=engine.info.name,
         engine=_host_and_port(engine.info.base_url),
-        script=script,
+        script=pinned.script if pinned else None,
         force_stream=options.force_stream,
         capture_content=options.capture_content or os.environ.get(_CAPTURE_VARIABLE, "").lower() == "true",
         seed=options.seed,
@@ -253,7 +270,7 @@ def _record(
     )
     plan = Plan(agent, tasks, recording, options.repeat, options.warmup, options.concurrency, options.timeout)
     writer = RunWriter(folder)
-    manifest = _manifest(options, engine, agent, tasks, script, plan.jobs())
+    manifest = _manifest(options, engine, agent, tasks, pinned, plan.jobs())
     writer.write_manifest(manifest)
     endpoint = options.otlp_endpoint or endpoint_from_env()
     live = LiveExport(endpoint) if endpoint else None
@@ -287,11 +304,10 @@ def _host_and_port(base_url: str) -> tuple[str, int]:
 
 
 def _manifest(
-    options: Options, engine: Engine, agent: Agent, tasks: list[Task], script: Script | None, jobs: list[Any]
+    options: Options, engine: Engine, agent: Agent, tasks: list[Task], pinned: Pinned | None, jobs: list[Any]
 ) -> Manifest:
     from profiler import __version__
     from profiler.record import facts
-    from profiler.script import dump_script
     from profiler.store.manifest import Counts, Manifest
 
     flags = {
@@ -299,7 +315,6 @@ def _manifest(
         for name, value in dataclasses.asdict(options).items()
         if name not in ("inputs", "otlp_endpoint")
     }
-    digest = hashlib.sha256(dump_script(script).encode()).hexdigest() if script else None
     return Manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         profiler=__version__,
@@ -307,7 +322,7 @@ def _manifest(
         libraries=facts.libraries(),
         agent={"name": agent.name, "path": str(agent.path), "kind": agent.kind},
         engine=dataclasses.asdict(engine.info),
-        script={"sha256": digest, "tasks": len(script.tasks)} if script else None,
+        script=pinned.facts() if pinned else None,
         tasks={"ids": [task.id for task in tasks], "count": len(tasks)},
         flags=flags,
         host=facts.host(),
@@ -363,7 +378,7 @@ def _show_failures(manifest: Manifest) -> None:
     for failure in manifest.failures:
         seen.setdefault((failure.type, failure.message), []).append(failure.task)
     if seen:
-        _note("\nFailed chains:")
+        _note("\nFailed chains (warm-up included):")
     for (kind, message), names in list(seen.items())[:_SHOWN_FAILURES]:
         where = safe(", ".join(dict.fromkeys(names)), 120)
         _note(f"  {len(names)} x {kind}: {safe(message, 300)}\n      in {where}")

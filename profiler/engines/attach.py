@@ -5,6 +5,7 @@ from __future__ import annotations
 from profiler.engines.model import Engine, EngineInfo, EngineOptions, Progress
 from profiler.engines.probe import Probe, probe, select_model
 from profiler.engines.url import normalise
+from profiler.engines.vllm import TINY
 
 
 def attach(options: EngineOptions, progress: Progress) -> Engine:
@@ -39,5 +40,6 @@ def attached_info(found: Probe, options: EngineOptions) -> EngineInfo:
         model=chosen.id,
         models=tuple(model.id for model in found.models),
         managed=False,
+        random_weights=chosen.id == TINY,
         max_model_len=chosen.max_model_len,
     )

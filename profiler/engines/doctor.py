@@ -17,7 +17,7 @@ from typing import Literal
 from profiler.engines import hardware
 from profiler.engines.builds import CPU_BUILD, CUDA_BUILD, MIN_CUDA_DRIVER, Build
 from profiler.engines.cache import cache_root
-from profiler.engines.environments import Environment, list_environments
+from profiler.engines.environments import Environment, being_built, list_environments
 from profiler.engines.hardware import Gpu
 from profiler.engines.launch import refuse_taken_port
 from profiler.engines.provision import venv_available
@@ -188,14 +188,20 @@ def check_engines(environments: Sequence[Environment], build: Build, *, vllm_her
     for environment in environments:
         if environment.complete:
             checks.append(Check("engine", "ok", f"{environment.name}, complete"))
+        elif being_built(environment.name):
+            checks.append(Check("engine", "ok", f"{environment.name} is being installed or removed right now"))
         else:
+            rebuild = (
+                f"It is rebuilt when needed; now: profiler engine install --{build.device}, or remove it: "
+                if environment.name == build.name
+                else "This machine does not use it; remove it: "
+            )
             checks.append(
                 Check(
                     "engine",
                     "warn",
                     f"{environment.name} is half-built: its installation was interrupted, or its Python is gone",
-                    f"It is rebuilt when needed; now: profiler engine install --{build.device}, or remove it: "
-                    f"profiler engine remove {environment.name}",
+                    f"{rebuild}profiler engine remove {environment.name}",
                 )
             )
     if not vllm_here and not any(each.name == build.name for each in environments):

@@ -126,6 +126,35 @@ def remove_tree(path: Path) -> None:
         raise EngineUnavailable(f"cannot remove {path}: {error}", remedy="Remove the folder by hand.") from error
 
 
+def refuse_in_use(path: Path) -> None:
+    """An engine that runs from the folder would lose its files under its feet."""
+    import psutil
+
+    inside = str(path / "bin") + os.sep
+    users = [
+        process.info["pid"]
+        for process in psutil.process_iter(["pid", "cmdline"])
+        if (process.info["cmdline"] or [""])[0].startswith(inside)
+    ]
+    if users:
+        raise EngineUnavailable(
+            f"{path.name} is in use by process {', '.join(map(str, users))}", remedy="Stop that engine first."
+        )
+
+
+def being_built(name: str) -> bool:
+    """Whether a process holds the environment's lock right now."""
+    import filelock
+
+    lock = filelock.FileLock(engines_root() / f".{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except (filelock.Timeout, OSError):
+        return True
+    lock.release()
+    return False
+
+
 def remove_environment(name: str, progress: Progress) -> Path:
     """Delete a provisioned environment and its installation log.
 
@@ -137,6 +166,7 @@ def remove_environment(name: str, progress: Progress) -> Path:
         known = ", ".join(each.name for each in list_environments()) or "none"
         raise UsageError(f"no engine {name!r} in {engines_root()}", remedy=f"Provisioned engines: {known}.")
     with locked(name, progress):
+        refuse_in_use(path)
         remove_tree(path)
         path.with_name(name + PIP_LOG_SUFFIX).unlink(missing_ok=True)
     return path

@@ -128,7 +128,7 @@ class Chain:
                 operation,
                 scripted,
                 cache_salt=self._cache_salt(),
-                seed=options.seed,
+                seed=None if options.seed is None else options.seed + self.repeat - 1,
                 force_stream=options.force_stream and operation == CHAT,
             )
         else:  # somebody else's server may refuse a field that it does not know

@@ -58,6 +58,11 @@ def _of_figures(summary: Summary) -> list[str]:
             f"{count(summary.unstreamed_calls)} of {plural(summary.calls, 'call')} did not stream: they have no first "
             "token to observe (--stream makes the profiler stream on the agent's behalf)"
         )
+    if summary.late_first_chunks:
+        found.append(
+            f"in {count(summary.late_first_chunks)} of {plural(summary.calls, 'call')} the first chunk came over 100 ms"
+            " later than queue and prefill explain (a busy machine?): TTFT and TPOT there tell of delivery"
+        )
     if summary.joined_calls < summary.calls:
         found.append(
             f"engine timing is known for {summary.joined_calls} of {plural(summary.calls, 'call')}: "

@@ -43,13 +43,15 @@ def render(
         legacy_windows=False,
     )
     console.print(Text(_title(manifest, source), style="bold"))
+    if manifest is not None:
+        console.print(Text(f"{'Trajectory':<12}{safe(_trajectory(manifest))}"))
     for line in _head(summary):
         console.print(line)
     if summary.total_ns:
         console.print()
         console.print(_phase_table(summary))
         console.print()
-        console.print(Text("Steps (medians over the chains that get there)", style="bold"))
+        console.print(Text(_steps_title(summary), style="bold"))
         for table in _step_tables(summary, console):
             console.print(table)
         console.print()
@@ -74,6 +76,12 @@ def _title(manifest: Manifest | None, source: str) -> str:
     concurrency = manifest.flags.get("concurrency", 1)
     load = f", {concurrency} chains at once" if concurrency != 1 else ""
     return safe(f"{agent} against {served}{load}", 300)
+
+
+def _trajectory(manifest: Manifest) -> str:
+    if manifest.script is None:
+        return "free: the model decides what happens"
+    return f"pinned by {manifest.script.get('path', 'a script')}: the engine's time, the script's words"
 
 
 def _head(summary: Summary) -> list[str]:
@@ -119,6 +127,13 @@ def _phase_table(summary: Summary) -> Table:
     return table
 
 
+def _steps_title(summary: Summary) -> str:
+    title = "Steps (medians over the chains that get there"
+    if len({row.chains for row in summary.steps}) > 1:
+        title += "; rows with fewer chains are other chains, so columns need not grow"
+    return title + ")"
+
+
 def _step_tables(summary: Summary, console: Console) -> list[Table]:
     """One table, or two halves of it on a terminal that would cut figures off."""
     whole = _step_table(summary, _TIME_COLUMNS, _CALL_COLUMNS)
@@ -157,11 +172,11 @@ def _conclusions(summary: Summary) -> list[str]:
     slow = summary.slowest
     if slow is not None:
         where = f"step {slow.position} ({slow.node})" if slow.node else f"call {slow.position}"
-        first = f", first token after {duration(slow.ttft_ns)}" if slow.ttft_ns is not None else ""
-        lines.append(
-            f"Slowest call: {where} of task {slow.task_id}: {duration(slow.call_e2e_ns)}{first}, "
-            f"{plural(slow.output_tokens, 'token')}"
-        )
+        told = [f"first token after {duration(slow.ttft_ns)}"] if slow.ttft_ns is not None else []
+        engine = [("queue", slow.queue_ns), ("prefill", slow.prefill_ns), ("decode", slow.decode_ns)]
+        told += [f"{name} {duration(value)}" for name, value in engine if value is not None]
+        told += [plural(slow.output_tokens, "token")]
+        lines.append(f"Slowest call: {where} of task {slow.task_id}: {duration(slow.call_e2e_ns)} ({', '.join(told)})")
         lines.append(f"  trace {slow.trace_id}, span {slow.span_id}")
     if summary.compounding is not None:
         lines.append(compounding_sentence(summary.compounding))

@@ -122,6 +122,9 @@ def test_the_slowest_call_is_found_with_where_it_was():
         "node": "model",
         "call_e2e_ns": 430 * MS,
         "ttft_ns": 200 * MS,
+        "queue_ns": None,
+        "prefill_ns": None,
+        "decode_ns": None,
         "output_tokens": 1,
     }
 

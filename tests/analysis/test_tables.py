@@ -67,6 +67,7 @@ def test_a_calls_row_is_as_worked_out_on_paper():
         "chain_failed": False,
         "index": 1,
         "position": 1,
+        "step": "model",
         "node": "model",
         "place": "model",
         "model": "m-served",
@@ -176,7 +177,7 @@ def test_every_call_and_tool_is_in_one_row_of_the_steps(built):
     assert len(tables.calls) == sum(one.is_call for one in built.spans)
 
 
-def test_parallel_nodes_of_a_superstep_are_one_position():
+def test_parallel_nodes_of_a_superstep_share_a_position_and_show_which_was_waited_for():
     built = trace(
         root(0, 100),
         step("a", 0, 40, node="left", number=1),
@@ -188,13 +189,14 @@ def test_parallel_nodes_of_a_superstep_are_one_position():
     )
     tables = build_tables([built])
     rows = [(row["position"], row["node"], row["start_ns"], row["end_ns"]) for row in plain(tables.steps)]
-    assert rows == [(1, "left+right", 0, 60), (2, "join", 60, 100)]
+    assert rows == [(1, "left", 0, 40), (1, "right", 0, 60), (2, "join", 60, 100)]
     assert list(tables.calls["position"]) == [1, 1, 2]
-    assert list(tables.steps["path_ns"]) == [60, 40]
+    assert list(tables.steps["path_ns"]) == [0, 60, 40]
+    assert list(tables.calls["step"]) == ["left", "right", "join"]
     assert list(tables.calls["path_ns"]) == [0, 50, 30]
 
 
-def test_parallel_nodes_have_one_name_whichever_calls_first():
+def test_parallel_nodes_are_at_one_position_whichever_calls_first():
     for left, right in ((1, 5), (5, 1)):
         built = trace(
             root(0, 100),
@@ -203,7 +205,8 @@ def test_parallel_nodes_have_one_name_whichever_calls_first():
             step("b", 0, 60, node="right"),
             call("cb", right, 55, "b"),
         )
-        assert list(build_tables([built]).steps["node"]) == ["left+right"]
+        steps = build_tables([built]).steps
+        assert dict(zip(steps["node"], steps["position"], strict=True)) == {"left": 1, "right": 1}
 
 
 def test_a_call_inside_a_tools_own_graph_belongs_to_the_tools_step():

@@ -10,10 +10,13 @@ import subprocess
 import sys
 import time
 
+import click
 import pytest
 from cli_helpers import PLAIN_AGENT, ROOT, start
 from loopback import Behaviour, serve
 
+from profiler.cli.run import complete_task
+from profiler.cli.run import run as run_command
 from profiler.store.reader import load_run
 
 
@@ -375,3 +378,31 @@ def test_calls_outside_any_chain_are_counted(bench):
         )  # fmt: skip
     assert result.code == 0
     assert "1 LLM call came from outside any chain" in result.out
+
+
+def test_a_task_is_completed_from_the_agents_tasks_file(bench):
+    agent = bench.agent()
+    bench.tasks({"tasks": [{"id": "alpha", "input": "x"}, {"id": "beta", "input": "y"}]}, "my_agent.tasks.json")
+    context = click.Context(run_command)
+    for params, start_of, found in [
+        ({"agent": agent}, "al", ["alpha"]),
+        ({"agent": agent, "tasks_path": None}, "", ["alpha", "beta"]),
+        ({"agent": None}, "", []),
+        ({}, "x", []),
+        ({"agent": "none.py"}, "", []),
+    ]:
+        context.params = params
+        assert complete_task(context, run_command.params[0], start_of) == found
+
+
+def test_the_report_says_whether_the_trajectory_was_pinned(bench):
+    agent = bench.agent()
+    with serve() as (url, _):
+        free = bench.run("run", agent, "--base-url", url, "--input", "a", "--out", "free")
+        bench.run(
+            "run", agent, "--base-url", url, "--input", "a", "--out", "rec", "--record-script", "my_agent.script.json"
+        )
+        pinned = bench.run("run", agent, "--base-url", url, "--input", "a", "--out", "pinned")
+    assert "Trajectory  free" in free.out
+    assert "replaying my_agent.script.json" in pinned.err.replace(str(bench.folder) + "/", "")
+    assert "my_agent.script.json" in pinned.out

@@ -57,6 +57,7 @@ def test_the_report_reads_as_expected():
 
 GOLDEN = """\
 react against vllm 0.25 on cpu, model tiny
+Trajectory  free: the model decides what happens
 Chains      2 ended well, 1 failed, 1 for warm-up left out
 End to end  p50 900 ms [no interval below 6 chains]   p95 990 ms [95%: above 800 ms; an upper bound takes 72]
 LLM calls   2.5 per chain (2 to 3)
@@ -75,7 +76,8 @@ retry         5.6%    50.0 ms  ███
 unaccounted    57%     515 ms  ████████████████████████████
 sum           100%     900 ms  = end to end, exactly
 
-Steps (medians over the chains that get there)
+Steps (medians over the chains that get there; rows with fewer chains are other chains, so columns need not
+grow)
 #  node     chains  prompt  growth  cached  output     TTFT     TPOT    time  share  cumulative
 1  model         2     100              0%      16  75.0 ms  13.5 ms  345 ms    38%      350 ms
 2  model         1     130     +30       —       —        —        —  400 ms    22%      700 ms
@@ -83,7 +85,7 @@ Steps (medians over the chains that get there)
 3  model         1     160     +60     60%       1   200 ms        —  450 ms    25%      950 ms
    between                                                                     8.9%
 
-Slowest call: step 3 (model) of task t1: 430 ms, first token after 200 ms, 1 token
+Slowest call: step 3 (model) of task t1: 430 ms (first token after 200 ms, 1 token)
   trace aa, span c2
 How delays compound: 100 ms more on every LLM call makes a chain 200 ms slower (2 calls in a row).
 

@@ -330,3 +330,18 @@ def test_interrupting_an_installation_stops_pip(cache, built, tmp_path):
         installer.run([str(environment.python), "-c", "import time; time.sleep(600)"], "a step")
     assert seen
     assert not [each for each in seen if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_an_environment_that_runs_is_not_removed(cache):
+    path = environment_path("busy-1.0")
+    (path / "bin").mkdir(parents=True)
+    program = path / "bin" / "sleeper"
+    program.symlink_to("/bin/sleep")
+    with subprocess.Popen([str(program), "60"]) as running:
+        try:
+            with pytest.raises(EngineUnavailable, match=f"in use by process {running.pid}"):
+                remove_environment("busy-1.0", print)
+        finally:
+            running.kill()
+    remove_environment("busy-1.0", print)
+    assert not path.exists()

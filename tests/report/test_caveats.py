@@ -145,3 +145,18 @@ def test_what_concerns_the_whole_run_comes_first():
     assert [sentence.split(":")[0] for sentence in sentences[:1]] == ["the run was interrupted"]
     assert sentences[-1] == "a note"
     assert len(sentences) == 7
+
+
+@pytest.mark.parametrize(("ttft_us", "told"), [(110_000, False), (112_000, True)])
+def test_a_first_chunk_long_after_what_the_engine_explains_is_told(ttft_us, told):
+    late = call(
+        **{
+            sc.CHUNK_TIMES_US: (ttft_us,),
+            sc.ENGINE_QUEUE_NS: 1_000_000,
+            sc.ENGINE_PREFILL_NS: 10_000_000,
+            sc.ENGINE_DECODE_NS: 0,
+        }
+    )
+    assert (
+        any("1 of 1 call the first chunk came over 100 ms later" in each for each in found([good_chain(late)])) == told
+    )

@@ -20,6 +20,7 @@ REQUEST_STREAM: Final = "gen_ai.request.stream"
 REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
 REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
 REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+REQUEST_CHOICES: Final = "gen_ai.request.choice.count"  # absent for one
 REQUEST_SEED: Final = "gen_ai.request.seed"
 RESPONSE_ID: Final = "gen_ai.response.id"
 RESPONSE_MODEL: Final = "gen_ai.response.model"
@@ -52,6 +53,7 @@ UNUSED_SCRIPT_CALLS: Final = "profiler.script.unused_calls"
 # --- step (one execution of a graph node) ----------------------------------------------------------------
 STEP_NODE: Final = "profiler.step.node"
 STEP_NUMBER: Final = "profiler.step.number"  # the graph's superstep, 1-based
+STEP_GRAPH: Final = "profiler.step.graph"  # which invocation of a graph it belongs to
 STEP_PLACE: Final = "profiler.step.place"  # node path, with the index of a fan-out branch
 
 # --- call (one attempt of an LLM call) -------------------------------------------------------------------
@@ -80,6 +82,7 @@ INTEGERS: Final = frozenset(
         INPUT_TOKENS,
         OUTPUT_TOKENS,
         CACHED_TOKENS,
+        REQUEST_CHOICES,
         REPEAT,
         UNUSED_SCRIPT_CALLS,
         STEP_NUMBER,

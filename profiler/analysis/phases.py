@@ -2,7 +2,7 @@
 
 The phases add up to the chain's end-to-end time exactly, in integer nanoseconds, because the sections do.
 
-    framework    inside the chain and outside every call and tool: graph orchestration, the agent's own code
+    framework    neither a call nor a tool was waited for: graph orchestration, the agent's own code
     client       from the HTTP client's entry until the request is sent: connecting, waiting for a connection
     queue        the engine had the request and was not working on it
     prefill      the engine read the prompt
@@ -15,7 +15,7 @@ The phases add up to the chain's end-to-end time exactly, in integer nanoseconds
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from profiler import semconv as sc
@@ -53,6 +53,7 @@ def classify(trace: Trace, sections: Sequence[Section]) -> list[PhaseSection]:
     """Cut the sections where the kind of work changes; order and extent are kept."""
     parents = trace.parent_of()
     retried = _retried_calls(trace)
+    given_up = retried | _failed_above(trace, retried, parents)
     classified: list[PhaseSection] = []
     for section in sections:
         span = section.span
@@ -66,7 +67,7 @@ def classify(trace: Trace, sections: Sequence[Section]) -> list[PhaseSection]:
         elif _nearest_tool(span, parents):
             classified.append(PhaseSection(span, "tool", section.start_ns, section.end_ns))
         else:
-            classified.append(_outside_calls(span, section, trace, retried))
+            classified.append(_outside_calls(span, section, trace, given_up))
     return classified
 
 
@@ -79,10 +80,21 @@ def _in_call(span: Span, call: Span, section: Section) -> list[PhaseSection]:
     return [PhaseSection(span, phase, start, end) for phase, start, end in parts if end > start]
 
 
-def _outside_calls(span: Span, section: Section, trace: Trace, retried: frozenset[str]) -> PhaseSection:
+def _failed_above(trace: Trace, retried: frozenset[str], parents: dict[str, Span]) -> set[str]:
+    """Steps that ended with a failed attempt and were run again, as a graph's retry policy does."""
+    found: set[str] = set()
+    for span in trace.spans:
+        at = parents.get(span.span_id) if span.span_id in retried else None
+        while at is not None and at.is_step and at.failed:
+            found.add(at.span_id)
+            at = parents.get(at.span_id)
+    return found
+
+
+def _outside_calls(span: Span, section: Section, trace: Trace, given_up: Collection[str]) -> PhaseSection:
     """Own time of a step or the root; right after an attempt that was repeated, it is the wait for the next."""
-    children = trace.children.get(span.span_id, ()) if retried else ()
-    ends = {child.end_ns for child in children if child.span_id in retried}
+    children = trace.children.get(span.span_id, ()) if given_up else ()
+    ends = {child.end_ns for child in children if child.span_id in given_up}
     phase = "retry" if section.start_ns in ends else "framework"
     return PhaseSection(span, phase, section.start_ns, section.end_ns)
 
@@ -102,7 +114,9 @@ def _retried_calls(trace: Trace) -> frozenset[str]:
 
 
 def _call_key(span: Span) -> tuple[object, ...]:
-    return span.parent_id, span.attributes.get(sc.CALL_PLACE), span.attributes.get(sc.CALL_ORDINAL)
+    """The same for all attempts of a call, also where a graph runs the whole node again."""
+    ordinal = span.attributes.get(sc.CALL_ORDINAL)
+    return ("call", span.attributes.get(sc.CALL_PLACE), ordinal) if ordinal is not None else ("span", span.span_id)
 
 
 def _attempt(span: Span) -> int:

@@ -145,6 +145,8 @@ class _ChainRows:
         position_of: dict[tuple[object, ...], int] = {}
         for span in sorted([*self.call_spans, *self.tool_spans], key=lambda span: span.start_ns):
             step = self._outermost_step(span)
+            if step is None and self._below_tool(span):
+                continue  # a call that a tool makes is part of the tool's row
             if step is None:
                 place, ordinal = span.attributes.get(sc.CALL_PLACE), span.attributes.get(sc.CALL_ORDINAL)
                 attempts = span.is_call and ordinal is not None  # a call that another program recorded has none
@@ -152,12 +154,21 @@ class _ChainRows:
                 unit: tuple[object, ...] = moment
                 groups.setdefault(unit, []).append(span)
             else:
-                moment = ("step", step.parent_id, step.attributes.get(sc.STEP_NUMBER))
+                invocation = step.parent_id, step.attributes.get(sc.STEP_GRAPH)
+                moment = ("step", *invocation, step.attributes.get(sc.STEP_NUMBER))
                 unit = (*moment, step.attributes.get(sc.STEP_NODE))
                 groups.setdefault(unit, []).append(step)
             positions.setdefault(moment, len(positions) + 1)
             position_of[unit] = positions[moment]
         return [_Unit(position_of[unit], spans) for unit, spans in groups.items()]
+
+    def _below_tool(self, span: Span) -> bool:
+        at = self.parents.get(span.span_id)
+        while at is not None:
+            if at.is_tool:
+                return True
+            at = self.parents.get(at.span_id)
+        return False
 
     def _outermost_step(self, span: Span) -> Span | None:
         found = None
@@ -172,7 +183,7 @@ class _ChainRows:
         for section in self.path:
             by_phase[section.phase] += section.duration_ns
         on_path = [span for span in self.call_spans if not span.failed and self.path_ns.get(span.span_id)]
-        tokens = [span.attributes.get(sc.OUTPUT_TOKENS) for span in on_path]
+        tokens = [_tokens_in_a_row(span) for span in on_path]
         after_first = [max(value - 1, 0) for value in tokens if value is not None]
         attributes = self.root.attributes
         return {
@@ -223,7 +234,7 @@ class _ChainRows:
             "start_ns": span.start_ns,
             "call_e2e_ns": span.duration_ns,
             "ttft_ns": ttft_ns(times_us),
-            "tpot_ns": tpot_ns(times_us, output_tokens),
+            "tpot_ns": tpot_ns(times_us, output_tokens) if get(sc.REQUEST_CHOICES, 1) == 1 else None,
             "input_tokens": get(sc.INPUT_TOKENS),
             "cached_tokens": get(sc.CACHED_TOKENS),
             "output_tokens": output_tokens,
@@ -278,6 +289,12 @@ class _Unit:
         self.end_ns = max(span.end_ns for span in unique.values())
         first = next(iter(unique.values()))
         self.label = str(first.attributes.get(sc.STEP_NODE) or first.attributes.get(sc.TOOL_NAME) or "call")
+
+
+def _tokens_in_a_row(span: Span) -> int | None:
+    """Output tokens that wait for each other: choices of one call are generated side by side."""
+    tokens = span.attributes.get(sc.OUTPUT_TOKENS)
+    return None if tokens is None else int(-(-tokens // max(span.attributes.get(sc.REQUEST_CHOICES, 1), 1)))
 
 
 def ttft_ns(times_us: Sequence[int]) -> int | None:

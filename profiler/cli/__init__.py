@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
 from profiler import __version__
 from profiler.errors import EXIT_INTERRUPTED, EXIT_USAGE, ProfilerError
+
+# Set by a run whose agent left blocking work behind: waiting for its threads could take for ever.
+leave_at_once = False
 
 # command -> (module, attribute, one line for the overview): modules are imported when their command is used.
 _COMMANDS = {
@@ -61,6 +66,9 @@ def cli(debug: bool) -> None:  # noqa: FBT001 - read by main
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     given = [argument for argument in given if argument != "--debug"]
@@ -107,4 +115,10 @@ def show_error(error: ProfilerError) -> None:
 
 def entry() -> None:
     """The console script."""
-    sys.exit(main())
+    code = main()
+    if leave_at_once:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

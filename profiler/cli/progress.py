@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -53,7 +54,8 @@ class Progress:
         self._done += 1
         line = self._line(result)
         if self._bar is None:
-            click.echo(f"[{self._done}/{self._total}] {line}", err=True)
+            with suppress(OSError, ValueError):  # nobody reads it any more: no reason to lose a run
+                click.echo(f"[{self._done}/{self._total}] {line}", err=True)
             return
         if result.failure is not None:
             self._bar.console.print(line, markup=False, highlight=False)

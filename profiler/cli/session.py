@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator, MutableMapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from urllib.parse import urlsplit
 
 import click
 
+import profiler.cli
 from profiler.errors import (
     EXIT_OK,
     DataError,
@@ -88,19 +90,32 @@ def run_session(options: Options, environ: MutableMapping[str, str]) -> int:
     Raises:
         ProfilerError: what is wrong with the input or the engine, before or during the run.
     """
-    from profiler.record.agent import load_agent, split_spec
+    from profiler.record.agent import split_spec
 
     path, _ = split_spec(options.agent)
     tasks = _tasks(options, path)
     pinned = _script(options, path, tasks)
     _check_record_script(options)
     engine_options = _engine_options(options, environ)
-    folder = _run_folder(options, path)
+    shown = _run_folder(options, path)
+    folder = shown.absolute()  # an agent may change the working folder
+    options = replace(
+        options,
+        record_script=options.record_script.absolute() if options.record_script else None,
+        agent=_absolute_spec(options.agent),
+    )
     try:
         with _engine_and_agent(options, engine_options, folder, environ) as (engine, agent):
-            return _record(options, engine, agent or load_agent(options.agent), tasks, pinned, folder)
+            return _record(options, engine, agent, tasks, pinned, folder)
     finally:
         _remove_if_empty(folder)
+
+
+def _absolute_spec(agent: str) -> str:
+    from profiler.record.agent import split_spec
+
+    path, name = split_spec(agent)
+    return f"{path.absolute()}:{name}" if name else str(path.absolute())
 
 
 def tasks_file(agent: str) -> Path | None:
@@ -130,6 +145,8 @@ def _script(options: Options, agent: Path, tasks: list[Task]) -> Pinned | None:
     """The script to replay: the one that was named, or the one beside the agent."""
     from profiler.script import load_script
 
+    if options.record_script and options.script_path:
+        raise UsageError("--record-script runs free and --script does not", remedy="give one of them")
     if options.no_script and options.script_path:
         raise UsageError("--script and --no-script contradict each other", remedy="give one of them")
     if options.no_script:
@@ -164,6 +181,10 @@ def _check_record_script(options: Options) -> None:
 def _engine_options(options: Options, environ: MutableMapping[str, str]) -> EngineOptions:
     from profiler.engines import EngineOptions
 
+    if options.base_url and (options.vllm_python or options.no_provision):
+        raise UsageError("--vllm-python and --no-provision are for an engine that is started", remedy="drop --base-url")
+    if not math.isfinite(options.timeout):
+        raise UsageError(f"--timeout {options.timeout} is no number of seconds", remedy="leave it out for 300")
     key = None
     if options.api_key_env is not None:
         key = environ.get(options.api_key_env)
@@ -201,25 +222,30 @@ def _run_folder(options: Options, agent: Path) -> Path:
         return create_run_folder(options.out)
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     name = f"{stamp}-{agent.stem}-{options.backend}"
-    folder = Path("traces") / name
-    for number in range(2, 100):
+    for number in range(1, 100):  # runs that begin in the same second
+        folder = Path("traces") / (name if number == 1 else f"{name}-{number}")
         if not folder.exists():
             break
-        folder = Path("traces") / f"{name}-{number}"
     return create_run_folder(folder)
 
 
 def _remove_if_empty(folder: Path) -> None:
     """A run that never began leaves nothing behind but, if an engine failed to start, its log."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    from profiler.store.manifest import MANIFEST_FILE, SPANS_FILE
+
+    with suppress(OSError):
+        if not (folder / MANIFEST_FILE).exists():
+            (folder / SPANS_FILE).unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+            folder.parent.rmdir()  # the profiler's own `traces`, if it was made for this
 
 
 @contextmanager
 def _engine_and_agent(
     options: Options, engine_options: EngineOptions, folder: Path, environ: MutableMapping[str, str]
-) -> Iterator[tuple[Engine, Agent | None]]:
-    """The engine, and the agent if it could be loaded first.
+) -> Iterator[tuple[Engine, Agent]]:
+    """The engine and the agent, the agent loaded first if possible.
 
     An agent with a typo should not wait for an engine to load: a managed engine's address is known beforehand.
     """
@@ -231,10 +257,14 @@ def _engine_and_agent(
     if engine_options.base_url is None:
         model = expected_model(engine_options)
         _point_clients(environ, f"http://127.0.0.1:{engine_options.port}/v1", model, engine_options.api_key)
-        agent = load_agent(options.agent)
+        with _output_aside():
+            agent = load_agent(options.agent)
     with open_engine(engine_options, log_path=folder / "engine.log", progress=_note) as engine:
         _point_clients(environ, engine.info.base_url, engine.info.model, engine_options.api_key)
-        yield engine, agent if engine.info.model == model else None
+        if agent is None or engine.info.model != model:
+            with _output_aside():
+                agent = load_agent(options.agent)
+        yield engine, agent
 
 
 def _point_clients(environ: MutableMapping[str, str], base_url: str, model: str, key: str | None) -> None:
@@ -242,9 +272,9 @@ def _point_clients(environ: MutableMapping[str, str], base_url: str, model: str,
     environ["OPENAI_BASE_URL"] = environ["OPENAI_API_BASE"] = base_url
     environ["OPENAI_API_KEY"] = key or "EMPTY"
     environ["OPENAI_MODEL"] = model
-    if "//127.0.0.1" in base_url:
+    if any(f"//{host}" in base_url for host in ("127.", "localhost", "[::1]")):
         for name in ("NO_PROXY", "no_proxy"):
-            environ[name] = ",".join(filter(None, [environ.get(name), "127.0.0.1", "localhost"]))
+            environ[name] = ",".join(filter(None, [environ.get(name), "127.0.0.1", "localhost", "::1"]))
 
 
 def _record(
@@ -286,7 +316,10 @@ def _record(
     )
     with recorder, Progress(len(plan.jobs()) + plan.warmup) as progress:
         runner = Runner(plan, recorder, check_engine=engine.check, check_store=check_store, on_chain=progress.chain)
-        outcome = runner.run()
+        with _output_aside():
+            outcome = runner.run()
+    if outcome.abandoned:
+        profiler.cli.leave_at_once = True
     writer.close()
     manifest.wall_s = round(time.monotonic() - began, 3)
     manifest.spans.started, manifest.spans.written = recorder.spans_started, writer.spans_written
@@ -296,6 +329,19 @@ def _record(
         raise writer.broken
     writer.write_manifest(manifest)
     return _report(options, manifest, outcome, folder)
+
+
+@contextmanager
+def _output_aside() -> Iterator[None]:
+    """What the agent prints goes to stderr: stdout is the report's, and an agent that closes it closes a copy."""
+    try:
+        aside = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
+    except OSError:
+        aside = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+    with redirect_stdout(aside):
+        yield
+    with suppress(OSError, ValueError):
+        aside.close()
 
 
 def _host_and_port(base_url: str) -> tuple[str, int]:
@@ -341,6 +387,7 @@ def _conclude(manifest: Manifest, outcome: Outcome) -> None:
     manifest.chains.warmup = sum(result.job.warmup for result in results)
     manifest.failures = [result.failure for result in results if result.failure is not None]
     manifest.calls_outside_chains = outcome.calls_outside_chains
+    manifest.calls_not_followed = outcome.calls_not_followed
     if outcome.fatal is None:
         manifest.status = "finished"
     elif isinstance(outcome.fatal, Interrupted):
@@ -358,7 +405,7 @@ def _report(options: Options, manifest: Manifest, outcome: Outcome, folder: Path
     if loaded.traces:
         click.echo(render(loaded, options.output), nl=False)
     _show_failures(manifest)
-    _note(f"\nrun kept in {folder}; the report again: profiler report {folder}")
+    _note(f"\nrun kept in {_short(folder)}; the report again: profiler report {_short(folder)}")
     _show_export(manifest)
     if options.record_script is not None:
         _write_script(options.record_script, outcome)
@@ -369,6 +416,12 @@ def _report(options: Options, manifest: Manifest, outcome: Outcome, folder: Path
     if not good:
         raise DataError("no chain ended well", remedy="the failures above say why")
     return EXIT_OK
+
+
+def _short(path: Path) -> str:
+    """As seen from the shell that started us."""
+    start = os.environ.get("PWD", "")
+    return str(path.relative_to(start)) if start and path.is_relative_to(start) else str(path)
 
 
 def _show_failures(manifest: Manifest) -> None:
@@ -418,4 +471,5 @@ def _write_script(target: Path, outcome: Outcome) -> None:
 
 
 def _note(text: str) -> None:
-    click.echo(text, err=True)
+    with suppress(OSError, ValueError):  # nobody reads it any more: no reason to lose a run
+        click.echo(text, err=True)

@@ -146,8 +146,8 @@ def _classify(value: Any, *, named: bool = False) -> tuple[str, Any]:
     pregel = sys.modules.get("langgraph.pregel")
     if pregel is not None and isinstance(value, pregel.Pregel):
         return "graph", value
-    if not inspect.isfunction(value):
-        return "none", value
+    if not inspect.isfunction(value) or inspect.isgeneratorfunction(value) or inspect.isasyncgenfunction(value):
+        return "none", value  # of a generator nobody knows when it has answered
     required = [
         parameter
         for parameter in inspect.signature(value).parameters.values()
@@ -228,13 +228,15 @@ async def _in_daemon_thread(function: Callable[[Any], Any], task: Any) -> Any:
             future.set_exception(error)
 
     def work() -> None:
-        result, failure = None, None
+        result: Any = None
+        failure: BaseException | None = None
         try:
             result = context.run(function, task)
-        except Exception as error:  # noqa: BLE001 - carried over to the awaiting chain
-            failure = error
         except SystemExit as error:
             failure = RuntimeError(f"the agent called sys.exit({error.code!r})")
+        except BaseException as error:  # noqa: BLE001 - carried over to the awaiting chain
+            carried = isinstance(error, Exception) and not isinstance(error, StopIteration)
+            failure = error if carried else RuntimeError(f"the agent raised {type(error).__name__}: {error}")
         if not loop.is_closed():
             loop.call_soon_threadsafe(settle, result, failure)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -54,6 +56,7 @@ class Call:
         self.reply = Reply()
         self.failed: str | None = None
         self.finished = False
+        self.odd_chunks = 0
         self.streaming = bool(context.adaptation.body.get("stream"))
         self._sse = False
         self._error_status: int | None = None
@@ -65,9 +68,13 @@ class Call:
         self._connect_started_ns: int | None = None
         self._connect_ns = 0
         self._done_ns: int | None = None
+        self._last_ns: int | None = None
+        self._inflate: Any = None
         self._rewriter = None
         if context.script is not None and self.streaming:
-            self._rewriter = StreamRewriter(context.script.said, context.script.ordinal, context.operation)
+            self._rewriter = StreamRewriter(
+                context.script.said, context.script.ordinal, context.operation, context.adaptation.choices
+            )
 
     # --- the wire's events ---------------------------------------------------------------------------
 
@@ -92,9 +99,12 @@ class Call:
     def on_headers(self, status: int, content_type: str, content_encoding: str) -> None:
         """The response's head is there."""
         self._headers_ns = self._ctx.clock.now_ns()
-        if status >= 400:  # noqa: PLR2004
+        if status >= 300:  # noqa: PLR2004 - a redirect is no answer either: the client asks again
             self._error_status = status
-        elif content_encoding in ("", "identity"):
+            return
+        if content_encoding in ("gzip", "deflate", "x-gzip"):
+            self._inflate = zlib.decompressobj(wbits=47)  # either header, as found
+        if self._inflate is not None or content_encoding in ("", "identity"):
             self._sse = content_type.startswith("text/event-stream")
 
     @property
@@ -114,7 +124,7 @@ class Call:
     @property
     def rewrites(self) -> bool:
         """Whether the agent's bytes may differ from the engine's, so that lengths given in headers are void."""
-        return self._error_status is None and (self._sse or self.holds_body)
+        return self._error_status is None and (self._sse or self.holds_body or self._inflate is not None)
 
     def feed(self, block: bytes) -> bytes:
         """Take bytes from the engine, return bytes for the agent (maybe none yet)."""
@@ -122,10 +132,12 @@ class Call:
             if len(self._body) < _ERROR_BODY_LIMIT:
                 self._body += block
             return block
+        self._last_ns = now_ns = self._ctx.clock.now_ns()
+        if self._inflate is not None:
+            block = self._inflate.decompress(block)
         if not self._sse:
             self._body += block
             return b"" if self.holds_body else block
-        now_ns = self._ctx.clock.now_ns()
         try:
             events = self._decoder.feed(block)
         except sse.EventTooLarge as error:
@@ -146,7 +158,11 @@ class Call:
         chunk = parse_json(event.data)
         if chunk is None:
             return event.raw
-        token = self.reply.take_chunk(chunk, now_ns)
+        try:
+            token = self.reply.take_chunk(chunk, now_ns)
+        except (AttributeError, TypeError, ValueError):
+            self.odd_chunks += 1  # not of the protocol: the agent is to see it as it came
+            return event.raw
         self._last_chunk = chunk
         if not chunk.get("choices") and chunk.get("usage") and not self._ctx.adaptation.usage_wanted:
             return b""  # the agent did not ask for this chunk, and may not expect one without choices
@@ -166,13 +182,16 @@ class Call:
             return self._assembled() if not self._ctx.agent_streams else rest
         body = parse_json(bytes(self._body))
         if body is not None:
-            self.reply.take_body(body)
+            with suppress(AttributeError, TypeError, ValueError):  # not of the protocol: the agent sees it as it came
+                self.reply.take_body(body)
         if not self.holds_body:
             return b""
         script = self._ctx.script
         if body is None or script is None:
             return bytes(self._body)
-        return json.dumps(rewrite_body(body, script.said, script.ordinal, self._ctx.operation)).encode()
+        return json.dumps(
+            rewrite_body(body, script.said, script.ordinal, self._ctx.operation, self._ctx.adaptation.choices)
+        ).encode()
 
     def _assembled(self) -> bytes:
         reply = self.reply
@@ -183,7 +202,7 @@ class Call:
         body = body_from_stream(self._last_chunk, "".join(reply.content), calls, finish, reply.usage)
         script = self._ctx.script
         if script is not None:
-            body = rewrite_body(body, script.said, script.ordinal, self._ctx.operation)
+            body = rewrite_body(body, script.said, script.ordinal, self._ctx.operation, self._ctx.adaptation.choices)
         return json.dumps(body).encode()
 
     # --- the end -------------------------------------------------------------------------------------
@@ -194,7 +213,10 @@ class Call:
             return
         self.finished = True
         ctx, reply = self._ctx, self.reply
-        end_ns = ctx.clock.now_ns() if error is not None or self._done_ns is None else self._done_ns
+        end_ns = self._done_ns
+        if end_ns is None:  # broken off: by an error now, by a client that stopped reading when the last bytes came
+            seen_ns = self._last_ns or self._headers_ns
+            end_ns = ctx.clock.now_ns() if error is not None or seen_ns is None else seen_ns
         # Without the client's own event (an in-process transport) the body is sent when the answer begins.
         sent_ns = self._sent_ns or self._headers_ns or end_ns
         error_type, message = self._failure(error)

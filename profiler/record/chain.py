@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -45,18 +46,13 @@ class RecordingOptions:
 
 
 @dataclass(slots=True)
-class _Attempts:
-    """Attempts with the same request at the same place: retries of each other until one succeeds."""
-
-    number: int
-    last: _RecordedCall
-
-
-@dataclass(slots=True)
 class _RecordedCall:
     call: Call
     place: str
     ordinal: int
+    attempt: int
+    engine: bool  # made to the engine under test, not to somebody else's server
+    retried: bool = False
     content: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -76,8 +72,10 @@ class Chain:
         self.mismatch: ScriptMismatch | None = None
         self._cursor: Cursor | None = options.script.cursor(task_id) if options.script else None
         self._ordinals: dict[str, int] = {}
-        self._attempts: dict[tuple[str, bytes], _Attempts] = {}
+        self._attempts: dict[tuple[str, bytes], list[_RecordedCall]] = {}
         self._calls: list[_RecordedCall] = []
+        self._over = False
+        self._lock = threading.Lock()  # an agent may call from several threads at once
         attributes: dict[str, Any] = {
             sc.OPERATION: sc.OP_INVOKE_AGENT,
             sc.AGENT_NAME: options.agent_name,
@@ -114,25 +112,35 @@ class Chain:
         """Open a `chat` span and say what is to be sent.
 
         Raises:
-            Refused: the script lacks this call; the mismatch is kept in `mismatch`.
+            Refused: the script lacks this call (the mismatch is kept in `mismatch`), or the chain is over.
         """
+        if self._over:  # what a chain that was given up left running must not reach the engine
+            raise Refused(f"the chain of task {self.task_id!r} is over")
+        with self._lock:
+            return self._begin(operation, url, content, body)
+
+    def _begin(self, operation: str, url: Any, content: bytes, body: Json) -> _RecordedCall:
         options, clock = self._options, self._recorder.clock
         start_ns = clock.now_ns()
         node = self._handler.current()
         fingerprint = hashlib.blake2b(content, digest_size=16).digest()  # a client's retry sends the same bytes
         port = url.port or (443 if url.scheme == "https" else 80)
-        if options.engine is None or _same_server((url.host, port), options.engine):
-            attempt, ordinal, scripted = self._next(node.place, fingerprint)
+        place = node.place
+        engine = options.engine is None or _same_server((url.host, port), options.engine)
+        if engine:
+            attempt, ordinal, scripted = self._next(place, fingerprint)
             adaptation = adapt_request(
                 body,
                 operation,
                 scripted,
                 cache_salt=self._cache_salt(),
                 seed=None if options.seed is None else options.seed + self.repeat - 1,
-                force_stream=options.force_stream and operation == CHAT,
+                force_stream=options.force_stream and operation == CHAT and body.get("n") in (None, 1),
             )
         else:  # somebody else's server may refuse a field that it does not know
-            attempt, ordinal, scripted = 1, 1, None
+            place = f"{place}@{url.host}:{port}"
+            attempt, ordinal = self._number(place, fingerprint)
+            scripted = None
             adaptation = Adaptation(body, (), usage_wanted=True)
         sent = adaptation.body
         span = self._recorder.tracer.start_span(
@@ -144,7 +152,7 @@ class Chain:
                 sc.PROVIDER: options.provider,
                 sc.SERVER_ADDRESS: url.host,
                 sc.SERVER_PORT: port,
-                sc.CALL_PLACE: node.place,
+                sc.CALL_PLACE: place,
                 sc.CALL_ORDINAL: ordinal,
                 sc.CALL_ATTEMPT: attempt,
                 sc.CALL_SCRIPTED: scripted is not None,
@@ -162,40 +170,53 @@ class Chain:
             operation=operation,
             adaptation=adaptation,
             content_bytes=len(sent_content),
-            agent_streams=bool(body.get("stream")),
+            agent_streams=bool(body.get("stream")) or not sent.get("stream"),
             script=calls.Script(ordinal, scripted) if scripted else None,
             capture_content=options.capture_content,
         )
         ids = span.get_span_context()
         recorded = _RecordedCall(
             Call(context),
-            node.place,
+            place,
             ordinal,
-            sent_content,
-            {"traceparent": f"00-{ids.trace_id:032x}-{ids.span_id:016x}-01", "accept-encoding": "identity"},
+            attempt,
+            engine,
+            content=sent_content,
+            headers={"traceparent": f"00-{ids.trace_id:032x}-{ids.span_id:016x}-01", "accept-encoding": "identity"},
         )
-        self._attempts[node.place, fingerprint] = _Attempts(attempt, recorded)
+        self._attempts.setdefault((place, fingerprint), []).append(recorded)
         self._calls.append(recorded)
         return recorded
 
     def _next(self, place: str, fingerprint: bytes) -> tuple[int, int, ScriptedCall | None]:
         """(attempt, ordinal, scripted call) of a request at a place."""
-        before = self._attempts.get((place, fingerprint))
-        retry = before is not None and before.last.call.finished and before.last.call.failed is not None
-        attempt = before.number + 1 if before is not None and retry else 1
-        if self._cursor is not None:
-            if retry and before is not None:
-                self._cursor.give_back(place, before.last.ordinal)
-            try:
-                ordinal, scripted = self._cursor.take(place)
-            except ScriptMismatch as mismatch:
-                self.mismatch = self.mismatch or mismatch
-                raise Refused(mismatch.message) from mismatch
-            return attempt, ordinal, scripted
-        if retry and before is not None:
-            return attempt, before.last.ordinal, None
+        if self._cursor is None:
+            return *self._number(place, fingerprint), None
+        failed = self._failed_attempt(place, fingerprint)
+        if failed is not None:
+            self._cursor.give_back(place, failed.ordinal)
+        try:
+            ordinal, scripted = self._cursor.take(place)
+        except ScriptMismatch as mismatch:
+            self.mismatch = self.mismatch or mismatch
+            raise Refused(mismatch.message) from mismatch
+        return failed.attempt + 1 if failed else 1, ordinal, scripted
+
+    def _number(self, place: str, fingerprint: bytes) -> tuple[int, int]:
+        """(attempt, ordinal) of a request that no script governs."""
+        failed = self._failed_attempt(place, fingerprint)
+        if failed is not None:
+            return failed.attempt + 1, failed.ordinal
         self._ordinals[place] = self._ordinals.get(place, 0) + 1
-        return 1, self._ordinals[place], None
+        return 1, self._ordinals[place]
+
+    def _failed_attempt(self, place: str, fingerprint: bytes) -> _RecordedCall | None:
+        """The attempt that this request repeats: the same bytes at the same place, failed and not repeated yet."""
+        for before in self._attempts.get((place, fingerprint), ()):
+            if before.call.finished and before.call.failed is not None and not before.retried:
+                before.retried = True
+                return before
+        return None
 
     def _cache_salt(self) -> str | None:
         """Repetitions of a task must not find each other's prompts in the prefix cache."""
@@ -207,6 +228,7 @@ class Chain:
 
     def finish(self, error: BaseException | None) -> None:
         """End the root span and write the chain."""
+        self._over = True
         self.failure = self.mismatch or error
         for recorded in self._calls:
             recorded.call.finish()
@@ -235,7 +257,8 @@ class Chain:
         said = []
         for recorded in self._calls:
             reply = recorded.call.reply
-            if recorded.call.failed or reply.output_tokens is None:
+            tokens = reply.output_tokens or len(reply.token_times_ns)  # a stream left early has no count
+            if recorded.call.failed or not recorded.engine or not tokens:
                 continue
             script = recorded.call.script
             if script is not None:
@@ -250,7 +273,7 @@ class Chain:
                     place=recorded.place,
                     content="".join(reply.content),
                     tool_calls=tools,
-                    output_tokens=max(1, reply.output_tokens),
+                    output_tokens=tokens,
                     finish_reason=reply.finish_reasons[0] if reply.finish_reasons else None,
                 )
             )
@@ -292,4 +315,6 @@ def _request_attributes(body: Json) -> dict[str, Any]:
         if isinstance(value, str | bool | int | float):
             attributes[attribute] = value
     attributes.setdefault(sc.REQUEST_STREAM, False)
+    if isinstance(body.get("n"), int) and body["n"] > 1:
+        attributes[sc.REQUEST_CHOICES] = body["n"]
     return attributes

@@ -83,7 +83,12 @@ class GraphHandler(BaseCallbackHandler):
             f"step {node}",
             trace.set_span_in_context(parent.span),
             SpanKind.INTERNAL,
-            {sc.STEP_NODE: node, sc.STEP_NUMBER: int(number), sc.STEP_PLACE: place},
+            {
+                sc.STEP_NODE: node,
+                sc.STEP_NUMBER: int(number),
+                sc.STEP_PLACE: place,
+                sc.STEP_GRAPH: str(parent_run_id or ""),
+            },
             start_time=self._clock.now_ns(),
         )
         self._nodes[run_id] = Node(span, place)

@@ -119,6 +119,7 @@ class LiveExport:
             except queue.Full:
                 continue
         self._thread.join(max(0.0, deadline - time.monotonic()))
+        self._log.closing = True
         if self._thread.is_alive():  # interrupts a retry that is waiting
             threading.Thread(target=self._exporter.shutdown, name="otlp-shutdown", daemon=True).start()
         else:
@@ -138,9 +139,11 @@ class _LastMessage(logging.Handler):
     """The exporters report failures by logging alone: keep the last line instead of printing hundreds."""
 
     text: str | None = None
+    closing = False  # what our own shutdown causes is no reason
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.text = record.getMessage()
+        if not self.closing:
+            self.text = record.getMessage()
 
 
 def _without_credentials(endpoint: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +9,8 @@ import orjson
 
 Json = dict[str, Any]
 
+_MOST_TOKENS = 10**9
+_LONGEST_MS = 1e8  # a day; more is not a duration of a request
 CHAT = "chat"
 TEXT = "text_completion"
 
@@ -23,6 +24,11 @@ def operation_of(method: str, path: str) -> str | None:
     if path.endswith("/completions"):
         return TEXT
     return None
+
+
+def is_other_operation(method: str, path: str) -> bool:
+    """Whether it looks like work for an engine that is not followed: other APIs, embeddings."""
+    return method == "POST" and path.rsplit("/", 1)[-1] in ("responses", "embeddings", "messages", "generate", "rerank")
 
 
 def bears_token(choice: Json) -> bool:
@@ -103,12 +109,21 @@ class Reply:
             self.content.append(text)
         if said.get("reasoning_content") or said.get("reasoning"):
             self.reasoning_chunks += 1
-        for position, call in enumerate(said.get("tool_calls") or ()):
+        for call in said.get("tool_calls") or ():
             function = call.get("function") or {}
-            known = self.tool_calls.setdefault(call.get("index", position), {"id": None, "name": "", "arguments": ""})
+            known = self.tool_calls.setdefault(self._tool_index(call), {"id": None, "name": "", "arguments": ""})
             known["id"] = known["id"] or call.get("id")
             known["name"] += function.get("name") or ""
             known["arguments"] += function.get("arguments") or ""
+
+    def _tool_index(self, call: Json) -> int:
+        """Its index; without one, a new id begins a new call and anything else goes on with the last."""
+        index = call.get("index")
+        if isinstance(index, int):
+            return index
+        last = max(self.tool_calls, default=-1)
+        begins = last < 0 or (call.get("id") and call["id"] != self.tool_calls[last]["id"])
+        return last + 1 if begins else last
 
     @property
     def output_tokens(self) -> int | None:
@@ -156,7 +171,7 @@ def vllm_timing(metrics: Json | None) -> EngineTiming | None:
     numbers = [
         value
         for value in values
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LONGEST_MS
     ]
     if len(numbers) != len(names):
         return None
@@ -175,7 +190,7 @@ def parse_json(data: bytes) -> Json | None:
 
 def _integer(data: Any, name: str) -> int | None:
     value = data.get(name) if isinstance(data, dict) else None
-    return value if isinstance(value, int) else None
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
 
 
 def error_text(body: Json) -> str | None:

@@ -32,6 +32,7 @@ class Adaptation:
     body: Json
     changed: tuple[str, ...]
     usage_wanted: bool  # the agent itself asked for the usage chunk
+    choices: int = 1  # that the agent expects
 
 
 def adapt_request(
@@ -71,7 +72,9 @@ def adapt_request(
         changes["stream_options"] = {**options, "include_usage": True}
     sent.update(changes)
     changed = sorted(name for name in {*body, *sent} if body.get(name) != sent.get(name))
-    return Adaptation(sent, tuple(changed), usage_wanted)
+    wanted = body.get("n")
+    choices = wanted if isinstance(wanted, int) and wanted > 1 else 1
+    return Adaptation(sent, tuple(changed), usage_wanted, choices)
 
 
 def call_ids(scripted: ScriptedCall, ordinal: int) -> list[str]:
@@ -95,9 +98,10 @@ class StreamRewriter:
     After the k-th of N token chunks the agent has k/N of the characters; the finishing chunk brings the rest.
     """
 
-    __slots__ = ("_calls", "_finish", "_length", "_segments", "_sent", "_text", "_tokens", "_tokens_seen")
+    __slots__ = ("_calls", "_choices", "_finish", "_length", "_segments", "_sent", "_text", "_tokens", "_tokens_seen")
 
-    def __init__(self, scripted: ScriptedCall, ordinal: int, operation: str) -> None:
+    def __init__(self, scripted: ScriptedCall, ordinal: int, operation: str, choices: int = 1) -> None:
+        self._choices = choices
         self._text = operation == TEXT
         self._finish = scripted.finish
         self._tokens = scripted.output_tokens
@@ -126,7 +130,7 @@ class StreamRewriter:
             new["delta"] = {**({"role": role} if role else {}), **said}
             if not said and not finished:
                 new["delta"].setdefault("content", "")
-        return {**chunk, "choices": [new]}
+        return {**chunk, "choices": [{**new, "index": index} for index in range(self._choices)]}
 
     def _advance(self, upto: int) -> Json:
         """The delta that brings the agent from what it has to `upto` characters."""
@@ -156,8 +160,8 @@ class StreamRewriter:
         }
 
 
-def rewrite_body(body: Json, scripted: ScriptedCall, ordinal: int, operation: str) -> Json:
-    """A whole response with the script's words; the input is not changed."""
+def rewrite_body(body: Json, scripted: ScriptedCall, ordinal: int, operation: str, choices: int = 1) -> Json:
+    """A whole response with the script's words, in each of the choices asked for; the input is not changed."""
     if not body.get("choices"):
         return body
     choice = {**body["choices"][0], "index": 0, "finish_reason": scripted.finish}
@@ -176,7 +180,7 @@ def rewrite_body(body: Json, scripted: ScriptedCall, ordinal: int, operation: st
         if calls:
             message["tool_calls"] = calls
         choice["message"] = message
-    return {**body, "choices": [choice]}
+    return {**body, "choices": [{**choice, "index": index} for index in range(choices)]}
 
 
 def body_from_stream(

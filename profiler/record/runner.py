@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from profiler.record.agent import Agent
 from profiler.record.chain import Chain, RecordingOptions, active_chain
 from profiler.record.recorder import Recorder
 from profiler.record.text import clean_message
+from profiler.record.threads import carry_context
 from profiler.record.wire import Outgoing, watch_wire
 from profiler.script import Script, ScriptedCall, TaskScript
 from profiler.store.manifest import Failure
@@ -27,6 +29,7 @@ _CONNECTION_ERRORS = (
     "RemoteProtocolError",
     "ConnectTimeout",
 )
+_EXECUTOR_THREADS = 64  # for blocking nodes and tools of chains that run at once
 _UNREACHABLE_AFTER = 3  # chains in a row that could not connect: an attached engine is gone
 
 
@@ -78,6 +81,8 @@ class Outcome:
     fatal: ProfilerError | None = None  # why it ended early
     mismatch: ScriptMismatch | None = None
     calls_outside_chains: int = 0
+    calls_not_followed: int = 0  # requests for an engine by an API that the recorder does not know
+    abandoned: bool = False  # something of the agent's may still be running
     spoken: dict[str, list[ScriptedCall]] = field(default_factory=dict)
 
     def script(self) -> Script:
@@ -103,42 +108,56 @@ class Runner:
         self._check_store = check_store
         self._on_chain = on_chain
         self._outcome = Outcome()
-        self._active: set[Chain] = set()
         self._workers: list[asyncio.Task[None]] = []
         self._unreachable = 0
 
     def run(self) -> Outcome:
         """Run all chains; an early end is in the outcome's `fatal`, and what was recorded is kept."""
-        with watch_wire(self._begin_call):
-            asyncio.run(self._run())
+        executor = ThreadPoolExecutor(_EXECUTOR_THREADS, thread_name_prefix="agent")
+        loop = asyncio.new_event_loop()
+        loop.set_default_executor(executor)
+        main = loop.create_task(self._run())
+        before = self._take_signals(loop)
+        try:
+            with watch_wire(self._begin_call, self._not_followed), carry_context():
+                loop.run_until_complete(main)
+        except KeyboardInterrupt:  # the second one, or an agent that holds the loop
+            self._outcome.fatal = self._outcome.fatal or Interrupted("interrupted")
+            self._outcome.abandoned = True
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            for task in asyncio.all_tasks(loop):
+                task.cancel()
+            executor.shutdown(wait=not self._outcome.abandoned, cancel_futures=True)
+            if not self._outcome.abandoned:
+                loop.run_until_complete(loop.shutdown_asyncgens())
+                loop.close()
         return self._outcome
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError, ValueError, RuntimeError):  # not in the main thread
-                loop.add_signal_handler(number, self._interrupt, number)
-        try:
-            for jobs in (self._plan.warmup_jobs(), self._plan.jobs()):
-                waiting = deque(jobs)
-                self._workers = [
-                    asyncio.create_task(self._work(waiting)) for _ in range(min(self._plan.concurrency, len(jobs)))
-                ]
-                await asyncio.gather(*self._workers, return_exceptions=True)
-                if self._outcome.fatal is not None:
-                    break
-            for worker in self._workers:
-                if not worker.cancelled() and worker.exception() is not None:
-                    raise worker.exception()  # type: ignore[misc]
-        finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                with suppress(NotImplementedError, ValueError, RuntimeError):
-                    loop.remove_signal_handler(number)
+    def _take_signals(self, loop: asyncio.AbstractEventLoop) -> dict[int, Any]:
+        """First signal: break off in good order. Second: at once, wherever the agent is."""
 
-    def _interrupt(self, number: int) -> None:
-        """First Ctrl-C: break off, keep what there is. The next one finds Python's own handler."""
-        asyncio.get_running_loop().remove_signal_handler(number)
-        self._stop(Interrupted("interrupted"))
+        def handler(number: int, _frame: object) -> None:
+            signal.signal(number, signal.default_int_handler)
+            loop.call_soon_threadsafe(self._stop, Interrupted("interrupted"))
+
+        if threading.current_thread() is not threading.main_thread():
+            return {}
+        return {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    async def _run(self) -> None:
+        for jobs in (self._plan.warmup_jobs(), self._plan.jobs()):
+            waiting = deque(jobs)
+            self._workers = [
+                asyncio.create_task(self._work(waiting)) for _ in range(min(self._plan.concurrency, len(jobs)))
+            ]
+            await asyncio.gather(*self._workers, return_exceptions=True)
+            if self._outcome.fatal is not None:
+                break
+        for worker in self._workers:
+            if not worker.cancelled() and worker.exception() is not None:
+                raise worker.exception()  # type: ignore[misc]
 
     def _stop(self, error: ProfilerError) -> None:
         if self._outcome.fatal is None:
@@ -153,7 +172,6 @@ class Runner:
     async def _run_chain(self, job: Job) -> None:
         plan = self._plan
         chain = Chain(self._recorder, plan.options, task_id=job.task.id, repeat=job.repeat, warmup=job.warmup)
-        self._active.add(chain)
         error: BaseException | None = None
         try:
             with chain.active():
@@ -162,11 +180,15 @@ class Runner:
         except TimeoutError as timeout:
             within = f"the chain did not end within {plan.timeout_s:g} s"
             error = TimeoutError(str(timeout) or within)
+            self._outcome.abandoned = self._outcome.abandoned or not str(timeout)
         except asyncio.CancelledError:
             error = self._outcome.fatal or Interrupted("cancelled")
-        except (Exception, SystemExit) as raised:  # noqa: BLE001 - the agent's own: it fails its chain, not the run
+            self._outcome.abandoned = True
+        except KeyboardInterrupt:
+            error = Interrupted("interrupted")
+            self._stop(error)
+        except BaseException as raised:  # noqa: BLE001 - the agent's own: it fails its chain, not the run
             error = raised
-        self._active.discard(chain)
         chain.finish(error)
         self._account(job, chain)
 
@@ -217,9 +239,11 @@ class Runner:
 
     def _begin_call(self, operation: str, url: Any, content: bytes, body: dict[str, Any]) -> Outgoing | None:
         chain = active_chain.get()
-        if chain is None and len(self._active) == 1:
-            (chain,) = self._active  # a thread of the agent's own, without the chain's context
         if chain is None:
             self._outcome.calls_outside_chains += 1
             return None
         return chain.begin_call(operation, url, content, body)
+
+    def _not_followed(self) -> None:
+        if active_chain.get() is not None:
+            self._outcome.calls_not_followed += 1

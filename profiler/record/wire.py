@@ -7,16 +7,17 @@ independent of the agent's framework.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from profiler.record.call import Call
-from profiler.record.protocol import Json, operation_of, parse_json
+from profiler.record.protocol import Json, is_other_operation, operation_of, parse_json
 
 _SEEN = "profiler.seen"  # request extension: a transport that wraps another must not be recorded twice
 _VOID_HEADERS = (b"content-length", b"content-encoding", b"transfer-encoding")
@@ -38,17 +39,36 @@ class Refused(Exception):
 Begin = Callable[[str, Any, bytes, Json], Outgoing | None]
 
 
+class _Watch(NamedTuple):
+    begin: Begin
+    not_followed: Callable[[], None]
+
+    def operation_of(self, request: Any) -> str | None:
+        operation = operation_of(request.method, request.url.path)
+        if operation is None and is_other_operation(request.method, request.url.path):
+            self.not_followed()
+        return operation
+
+    def begin_call(self, operation: str, request: Any, content: bytes) -> Outgoing | None:
+        body = parse_json(content)
+        return None if body is None else self.begin(operation, request.url, content, body)
+
+
 @contextmanager
-def watch_wire(begin: Begin) -> Iterator[None]:
-    """Route LLM requests of all transports through `begin` until the end of the context."""
+def watch_wire(begin: Begin, not_followed: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Route LLM requests of all transports through `begin` until the end of the context.
+
+    `not_followed` is called for requests that look like work for an engine by an API that is not known here.
+    """
     undo: list[tuple[type, str, Any]] = []
+    watch = _Watch(begin, not_followed)
     try:
         for module_name in ("httpx", "httpx2"):
             module = importlib.import_module(module_name)
             for class_name in ("HTTPTransport", "MockTransport", "WSGITransport"):
-                undo += _replace(module, class_name, "handle_request", _sync_handler, begin)
+                undo += _replace(module, class_name, "handle_request", _sync_handler, watch)
             for class_name in ("AsyncHTTPTransport", "MockTransport", "ASGITransport"):
-                undo += _replace(module, class_name, "handle_async_request", _async_handler, begin)
+                undo += _replace(module, class_name, "handle_async_request", _async_handler, watch)
         yield
     finally:
         for owner, name, original in undo:
@@ -59,24 +79,24 @@ def _replace(
     module: ModuleType,
     class_name: str,
     method: str,
-    handler: Callable[[ModuleType, Any, Begin], Any],
-    begin: Begin,
+    handler: Callable[[ModuleType, Any, _Watch], Any],
+    watch: _Watch,
 ) -> list[tuple[type, str, Any]]:
     owner = getattr(module, class_name, None)
     if owner is None or method not in vars(owner):
         return []
     original = vars(owner)[method]
-    setattr(owner, method, handler(module, original, begin))
+    setattr(owner, method, handler(module, original, watch))
     return [(owner, method, original)]
 
 
-def _sync_handler(module: ModuleType, original: Any, begin: Begin) -> Any:
+def _sync_handler(module: ModuleType, original: Any, watch: _Watch) -> Any:
     def handle_request(self: Any, request: Any) -> Any:
-        operation = operation_of(request.method, request.url.path)
+        operation = watch.operation_of(request)
         if operation is None or _SEEN in request.extensions:
             return original(self, request)
         try:
-            outgoing = _begin(begin, operation, request, request.read())
+            outgoing = watch.begin_call(operation, request, request.read())
         except Refused as refused:
             return _refusal(module, request, refused)
         if outgoing is None:
@@ -100,13 +120,13 @@ def _sync_handler(module: ModuleType, original: Any, begin: Begin) -> Any:
     return handle_request
 
 
-def _async_handler(module: ModuleType, original: Any, begin: Begin) -> Any:
+def _async_handler(module: ModuleType, original: Any, watch: _Watch) -> Any:
     async def handle_async_request(self: Any, request: Any) -> Any:
-        operation = operation_of(request.method, request.url.path)
+        operation = watch.operation_of(request)
         if operation is None or _SEEN in request.extensions:
             return await original(self, request)
         try:
-            outgoing = _begin(begin, operation, request, await request.aread())
+            outgoing = watch.begin_call(operation, request, await request.aread())
         except Refused as refused:
             return _refusal(module, request, refused)
         if outgoing is None:
@@ -128,11 +148,6 @@ def _async_handler(module: ModuleType, original: Any, begin: Begin) -> Any:
         return _answer(module, response, call, _as(module.AsyncByteStream, stream))
 
     return handle_async_request
-
-
-def _begin(begin: Begin, operation: str, request: Any, content: bytes) -> Outgoing | None:
-    body = parse_json(content)
-    return None if body is None else begin(operation, request.url, content, body)
 
 
 def _rebuilt(request: Any, outgoing: Outgoing, on_trace: Callable[..., Any]) -> Any:
@@ -210,7 +225,7 @@ class _AsyncStream:
                 out = call.feed(block)
                 if out:
                     yield out
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
             call.finish(error)
             raise
         rest = call.end_of_body()

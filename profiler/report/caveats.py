@@ -25,7 +25,9 @@ def _of_run(manifest: Manifest | None) -> list[str]:
     if manifest.status == "running":
         found.append("the run was not ended properly (killed?): these are the chains that had finished")
     elif manifest.status == "interrupted":
-        found.append(f"the run was interrupted: {manifest.chains.finished} of {manifest.chains.planned} chains")
+        found.append(
+            f"the run was interrupted: {manifest.chains.finished} of {manifest.chains.planned} chains had ended"
+        )
     elif manifest.status == "failed":
         found.append(f"the run broke off: {safe(manifest.error or 'unknown')}")
     if manifest.status != "running" and manifest.spans.started != manifest.spans.written:
@@ -36,6 +38,11 @@ def _of_run(manifest: Manifest | None) -> list[str]:
     if manifest.calls_outside_chains:
         found.append(
             f"{plural(manifest.calls_outside_chains, 'LLM call')} came from outside any chain and could not be recorded"
+        )
+    if manifest.calls_not_followed:
+        requests = plural(manifest.calls_not_followed, "request")
+        found.append(
+            f"{requests} to an API that is not followed (embeddings, responses …): their time counts as framework"
         )
     return found
 

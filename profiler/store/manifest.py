@@ -72,5 +72,6 @@ class Manifest(BaseModel):
     chains: Counts = Field(default_factory=Counts)
     spans: SpanCounts = Field(default_factory=SpanCounts)
     calls_outside_chains: int = 0
+    calls_not_followed: int = 0
     export: Export | None = None
     failures: list[Failure] = Field(default_factory=list)

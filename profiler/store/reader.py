@@ -79,7 +79,12 @@ def _locate(path: Path) -> tuple[Manifest | None, Path]:
 def _read_manifest(path: Path) -> Manifest:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(raw, dict) and raw.get("format") == FORMAT and raw.get("version", 0) > VERSION:
+        if (
+            isinstance(raw, dict)
+            and raw.get("format") == FORMAT
+            and isinstance(raw.get("version"), int)
+            and raw["version"] > VERSION
+        ):
             raise DataError(
                 f"{path} has format version {raw['version']}, this profiler reads up to {VERSION}",
                 remedy="upgrade the profiler",
@@ -132,13 +137,16 @@ def _spans_of(document: dict[str, Any]) -> Iterator[Span]:
 def _span(raw: dict[str, Any], service: str) -> Span:
     status = raw.get("status") or {}
     parent = raw.get("parentSpanId") or ""
+    start_ns, end_ns = int(raw["startTimeUnixNano"]), int(raw.get("endTimeUnixNano") or raw["startTimeUnixNano"])
+    if not 0 <= start_ns < 2**63 or not 0 <= end_ns < 2**63:
+        raise ValueError(f"a time outside of what nanoseconds since 1970 can be: {start_ns}, {end_ns}")
     return Span(
         trace_id=raw["traceId"].lower(),
         span_id=raw["spanId"].lower(),
         parent_id=None if parent in _NO_PARENT else parent.lower(),
         name=str(raw.get("name", "")),
-        start_ns=int(raw["startTimeUnixNano"]),
-        end_ns=int(raw.get("endTimeUnixNano") or raw["startTimeUnixNano"]),
+        start_ns=start_ns,
+        end_ns=end_ns,
         attributes=_attributes(raw.get("attributes")),
         failed=status.get("code") in _STATUS_ERROR,
         message=str(status.get("message", "")),

@@ -19,21 +19,19 @@ _UTF8 = ("utf-8", "backslashreplace")
 
 
 def create_run_folder(path: Path) -> Path:
-    """Make the folder of a new run.
+    """Make the folder of a new run and claim it with an empty `spans.jsonl`: of two runs only one gets it.
 
     Raises:
         UsageError: it exists and is not empty, or cannot be written to.
     """
+    taken = UsageError(f"{path} exists already and will not be overwritten", remedy="choose another folder with --out")
     try:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise UsageError(
-                f"{path} exists already and will not be overwritten",
-                remedy="choose another folder with --out",
-            )
+            raise taken
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".writable"
-        probe.touch()
-        probe.unlink()
+        (path / SPANS_FILE).open("xb").close()
+    except FileExistsError as error:
+        raise taken from error
     except OSError as error:
         raise UsageError(
             f"cannot write to {path}: {error.strerror}", remedy="choose another folder with --out"

@@ -1,5 +1,7 @@
 """Phases cover a chain exactly, and name the right kind of work."""
 
+from dataclasses import replace
+
 import pytest
 from build import attempt, call, chains, engine_phase, root, span, step, tool, trace
 from hypothesis import given, settings
@@ -150,15 +152,32 @@ def test_a_failed_call_that_nobody_repeated_is_no_retry():
     assert [phase for phase, _, _ in phases_of(built)] == ["unaccounted", "unaccounted"]
 
 
-def test_a_retry_at_another_place_does_not_make_this_failure_one():
+def test_another_call_that_succeeds_later_does_not_make_this_failure_a_retry():
     built = trace(
         root(0, 100),
         step("s", 0, 50),
         step("t", 50, 100),
         attempt("one", 0, 50, "s", number=1, failed=True),
-        attempt("two", 50, 100, "t", number=2),
+        attempt("two", 50, 100, "t", number=2, ordinal=2),
     )
     assert [phase for phase, _, _ in phases_of(built)] == ["unaccounted", "unaccounted"]
+
+
+def test_a_node_that_a_graph_runs_again_is_a_retry_with_the_waiting_between():
+    failed = replace(step("s", 0, 40), failed=True)
+    built = trace(
+        root(0, 100),
+        failed,
+        step("t", 60, 100),
+        attempt("one", 0, 35, "s", number=1, failed=True),
+        attempt("two", 60, 100, "t", number=2),
+    )
+    assert phases_of(built) == [
+        ("retry", 0, 35),
+        ("retry", 35, 40),
+        ("retry", 40, 60),
+        ("unaccounted", 60, 100),
+    ]
 
 
 def test_of_parallel_tools_the_last_to_finish_is_the_tools_phase():

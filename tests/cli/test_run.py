@@ -359,25 +359,184 @@ def test_a_dead_collector_changes_nothing_but_is_told(bench):
 def test_calls_outside_any_chain_are_counted(bench):
     agent = bench.agent("""
         import os, threading, httpx2
-        body = {"model": os.environ["OPENAI_MODEL"], "messages": []}
-        both_run = threading.Barrier(3)
+        asked, called = threading.Event(), threading.Event()
         def call():
-            both_run.wait(20)
+            asked.wait(20)
+            body = {"model": os.environ["OPENAI_MODEL"], "messages": []}
             httpx2.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body)
-        thread = threading.Thread(target=call, daemon=True)
+            called.set()
+        threading.Thread(target=call, daemon=True).start()
         def answer(task):
-            if task == "first":
-                return thread.start()
-            both_run.wait(20)
-            thread.join(20)
+            asked.set()
+            called.wait(20)
         """)
     with serve() as (url, _):
-        result = bench.run(
-            "run", agent, "--base-url", url, "--input", "first", "--input", "last", "--input", "last",
-            "--concurrency", "3", "--warmup", "0", "--out", "out",
-        )  # fmt: skip
+        result = bench.run("run", agent, "--base-url", url, "--input", "a", "--warmup", "0", "--out", "out")
     assert result.code == 0
     assert "1 LLM call came from outside any chain" in result.out
+
+
+THREADED_AGENT = """
+    import os, httpx2
+    from concurrent.futures import ThreadPoolExecutor
+    pool = ThreadPoolExecutor(4)
+    def call(text):
+        body = {"model": os.environ["OPENAI_MODEL"], "messages": [{"role": "user", "content": text}], "stream": True}
+        return httpx2.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body).raise_for_status()
+    def answer(task):
+        list(pool.map(call, [task + "1", task + "2"]))
+    """
+
+
+def test_calls_from_an_agents_own_threads_belong_to_its_chain(bench):
+    with serve() as (url, _):
+        result = bench.run(
+            "run", bench.agent(THREADED_AGENT), "--base-url", url, "--input", "a", "--input", "b", "--repeat", "3",
+            "--concurrency", "2", "--warmup", "0", "--out", "out",
+        )  # fmt: skip
+    assert result.code == 0
+    assert "outside any chain" not in result.out
+    for trace in load_run(bench.folder / "out").traces:
+        assert sum(span.is_call for span in trace.spans) == 2
+
+
+def test_what_a_given_up_chain_left_running_does_not_reach_the_next(bench):
+    agent = bench.agent("""
+        import os, time, httpx2
+        def call():
+            body = {"model": os.environ["OPENAI_MODEL"], "messages": []}
+            return httpx2.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body).raise_for_status()
+        def answer(task):
+            time.sleep(1 if task == "slow" else 0.6)  # the first is given up and goes on while the second runs
+            call()
+        """)
+    options = ["--input", "slow", "--input", "fast", "--warmup", "0"]
+    with serve() as (url, does):
+        process = start("run", agent, "--base-url", url, *options, "--timeout", "0.7", "--out", "out", cwd=bench.folder)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "1 ended well, 1 failed" in out
+    assert len(does.requests) == 1, "the given-up chain's calls never left"
+    assert bench.manifest()["spans"]["started"] == bench.manifest()["spans"]["written"] > 0
+
+
+@pytest.mark.parametrize(
+    ("raising", "kind"),
+    [
+        ("next(iter([]))", "RuntimeError"),
+        ("raise KeyboardInterrupt", "RuntimeError"),
+        ("raise BaseExceptionGroup('g', [SystemExit(1)])", "RuntimeError"),
+        ("import asyncio; raise asyncio.CancelledError", "RuntimeError"),
+    ],
+)
+def test_whatever_a_function_raises_fails_its_chain_at_once(bench, raising, kind):
+    agent = bench.agent(f"def answer(task):\n    if task == 'bad':\n        {raising}\n")
+    with serve() as (url, _):
+        result = bench.run(
+            "run", agent, "--base-url", url, "--input", "bad", "--input", "good", "--warmup", "0", "--out", "out"
+        )
+    assert result.code == 0
+    assert f"1 x {kind}" in result.err
+
+
+def test_an_agent_that_holds_the_loop_can_be_interrupted_twice(bench):
+    bench.agent("import time\nasync def answer(task):\n    time.sleep(60 if task == 'hold' else 0)\n")
+    with serve() as (url, _):
+        process = start(
+            "run", "my_agent.py", "--base-url", url, "--input", "a", "--input", "hold", "--warmup", "0", "--out", "out",
+            cwd=bench.folder,
+        )  # fmt: skip
+        wait_for_lines(bench.folder / "out" / "spans.jsonl", 1)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert "1 ended well" in out
+    assert bench.manifest()["status"] == "interrupted"
+
+
+def test_a_blocking_node_that_was_given_up_does_not_hold_the_end_up(bench):
+    bench.agent("""
+        import time
+        from typing import TypedDict
+        from langgraph.graph import START, StateGraph
+        class S(TypedDict):
+            messages: list
+        def node(state):
+            time.sleep(60)
+            return {}
+        graph = StateGraph(S)
+        graph.add_node("node", node)
+        graph.add_edge(START, "node")
+        agent = graph.compile()
+        """)
+    with serve() as (url, _):
+        process = start(
+            "run", "my_agent.py", "--base-url", url, "--input", "a", "--timeout", "0.5", "--warmup", "0",
+            "--out", "out", cwd=bench.folder,
+        )  # fmt: skip
+        _, err = process.communicate(timeout=40)
+    assert process.returncode == 3, err
+    assert "did not end within 0.5 s" in err
+
+
+def test_what_an_agent_prints_does_not_mix_with_the_report(bench):
+    agent = bench.agent("print('at import')\ndef answer(task):\n    print('hello from the agent')\n")
+    with serve() as (url, _):
+        result = bench.run("run", agent, "--base-url", url, "--input", "a", "--out", "out", "--format", "json")
+    assert json.loads(result.out)["summary"]["chains"] == 1
+
+
+def test_an_agent_that_changes_the_folder_does_not_lose_the_run(bench):
+    (bench.folder / "elsewhere").mkdir()
+    agent = bench.agent("import os\ndef answer(task):\n    os.chdir('/')\n")
+    with serve() as (url, _):
+        result = bench.run("run", agent, "--base-url", url, "--input", "a", "--out", "out")
+    assert result.code == 0
+    assert bench.manifest()["status"] == "finished"
+
+
+def test_two_runs_cannot_share_a_folder(bench):
+    bench.agent("import time\ndef answer(task):\n    time.sleep(0.5)\n")
+    with serve() as (url, _):
+        both = [
+            start("run", "my_agent.py", "--base-url", url, "--input", "a", "--out", "out", cwd=bench.folder)
+            for _ in range(2)
+        ]
+        codes = sorted((process.communicate(timeout=60), process.returncode)[1] for process in both)
+    assert codes == [0, 2]
+    assert len(load_run(bench.folder / "out").traces) == 2
+
+
+def test_a_closed_progress_pipe_does_not_end_the_run(bench):
+    bench.agent()
+    with serve() as (url, _):
+        process = start(
+            "run", "my_agent.py", "--base-url", url, "--input", "a", "--repeat", "20", "--out", "out", cwd=bench.folder
+        )
+        process.stderr.close()
+        out = process.stdout.read()
+        process.wait(30)
+        process.stdout.close()
+    assert "20 ended well" in out
+    assert bench.manifest()["status"] == "finished"
+
+
+def test_an_api_that_is_not_followed_is_told(bench):
+    agent = bench.agent("""
+        import os, httpx2
+        def answer(task):
+            base = os.environ["OPENAI_BASE_URL"]
+            httpx2.post(base + "/embeddings", json={"model": "x"})
+            body = {"model": os.environ["OPENAI_MODEL"], "messages": []}
+            httpx2.post(base + "/chat/completions", json=body)
+        """)
+    with serve() as (url, _):
+        result = bench.run("run", agent, "--base-url", url, "--input", "a", "--warmup", "0", "--out", "out")
+    assert "1 request to an API that is not followed" in " ".join(result.out.split())
 
 
 def test_a_task_is_completed_from_the_agents_tasks_file(bench):

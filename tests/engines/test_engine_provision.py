@@ -320,9 +320,10 @@ def test_interrupting_an_installation_stops_pip(cache, built, tmp_path):
     environment = built.environment
     (tmp_path / "log").touch()
     seen = []
+    before = set(psutil.Process().children(recursive=True))
 
     def interrupt(line):
-        seen.extend(psutil.Process().children(recursive=True))
+        seen.extend(set(psutil.Process().children(recursive=True)) - before)
         raise KeyboardInterrupt
 
     installer = Installer(environment.path, tmp_path / "log", interrupt)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import pairwise
 
 import httpx
@@ -286,3 +289,72 @@ def test_a_call_to_another_server_is_recorded_as_it_is():
             plain_get(httpx2, url.replace("127.0.0.1", "localhost"), CHAT)
     assert does.requests == [CHAT]
     assert [span.attributes[sc.CALL_SCRIPTED] for span in recording.calls()] == [False, True]
+
+
+def test_an_agent_that_asks_for_several_choices_gets_as_many_in_a_replay():
+    with serve() as (url, _), recorded(script=script(scripted_call(tool_calls=()))) as recording:
+        client = openai.OpenAI(base_url=url, api_key="x")
+        answer = client.chat.completions.create(**CHAT, n=3)
+        client.close()
+    assert [choice.message.content for choice in answer.choices] == ["thinking"] * 3
+    assert [choice.index for choice in answer.choices] == [0, 1, 2]
+    assert recording.calls()[0].attributes[sc.CALL_ADAPTED].count("n") == 1
+
+
+@pytest.mark.parametrize("odd", [[None], {"a": 1}, [{"delta": "text"}], [{"delta": {"tool_calls": [None]}}]])
+def test_a_chunk_that_is_not_of_the_protocol_reaches_the_agent_as_it_came(odd):
+    event = b"data: " + json.dumps({"choices": odd}).encode() + b"\n\n"
+
+    def handler(request):
+        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=event + b"data: [DONE]\n\n")
+
+    with recorded() as recording, httpx2.Client(transport=httpx2.MockTransport(handler)) as client:
+        assert client.post("http://engine/v1/chat/completions", json=CHAT).content == event + b"data: [DONE]\n\n"
+    assert len(recording.calls()) == 1
+
+
+def test_a_compressed_answer_is_understood_and_replayed():
+    body = {"model": "m", "choices": [{"index": 0, "message": {"content": "x"}}], "usage": {"completion_tokens": 7}}
+
+    def handler(request):
+        return httpx2.Response(
+            200,
+            headers={"content-type": "application/json", "content-encoding": "gzip"},
+            content=gzip.compress(json.dumps(body).encode()),
+        )
+
+    with (
+        recorded(script=script(scripted_call(tool_calls=()))) as recording,
+        httpx2.Client(transport=httpx2.MockTransport(handler)) as client,
+    ):
+        answer = client.post("http://engine/v1/chat/completions", json=CHAT).json()
+    assert answer["choices"][0]["message"]["content"] == "thinking"
+    assert recording.calls()[0].attributes[sc.OUTPUT_TOKENS] == 7
+
+
+def test_a_stream_that_is_left_early_ends_when_its_last_bytes_came():
+    with serve() as (url, _), recorded() as recording, httpx2.Client() as client:
+        response = client.send(
+            client.build_request("POST", f"{url}/chat/completions", json={**CHAT, "stream": True}), stream=True
+        )
+        next(response.iter_bytes())
+        left_ns = recording.recorder.clock.now_ns()
+        plain_get(httpx2, url, CHAT)
+        response.close()
+    assert recording.calls()[0].end_ns <= left_ns
+
+
+def test_parallel_calls_with_one_prompt_keep_their_retries_apart():
+    def ask(client):
+        return client.chat.completions.create(**CHAT)
+
+    with serve(Behaviour(fail_first=2)) as (url, _), recorded() as recording:
+        client = openai.OpenAI(base_url=url, api_key="x", max_retries=4)
+        with ThreadPoolExecutor(3) as pool:
+            contexts = [copy_context() for _ in range(3)]
+            list(pool.map(lambda context: context.run(ask, client), contexts))
+        client.close()
+    calls = recording.calls()
+    good = [span for span in calls if not span.failed]
+    assert sorted(span.attributes[sc.CALL_ORDINAL] for span in good) == [1, 2, 3]
+    assert sum(span.attributes[sc.CALL_ATTEMPT] - 1 for span in good) == 2

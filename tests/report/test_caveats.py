@@ -48,7 +48,7 @@ def test_spans_without_a_manifest_are_said_to_be():
         ),
         (
             {"status": "interrupted", "chains": {"planned": 9, "finished": 4}},
-            "the run was interrupted: 4 of 9 chains",
+            "the run was interrupted: 4 of 9 chains had ended",
         ),
         ({"status": "failed", "error": "the engine died"}, "the run broke off: the engine died"),
         ({"status": "failed"}, "the run broke off: unknown"),

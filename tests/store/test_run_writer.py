@@ -113,10 +113,12 @@ def test_spans_whose_root_never_ended_are_written_at_the_end_of_the_recording(tm
 # --- the folder ------------------------------------------------------------------------------------------
 
 
-def test_a_new_folder_is_made_with_its_parents_and_left_empty(tmp_path):
+def test_a_new_folder_is_made_with_its_parents_and_claimed(tmp_path):
     folder = create_run_folder(tmp_path / "traces" / "run")
     assert folder.is_dir()
-    assert list(folder.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == ["spans.jsonl"]
+    with pytest.raises(UsageError):
+        create_run_folder(folder)
 
 
 def test_an_empty_folder_may_be_used(tmp_path):

@@ -29,6 +29,7 @@ _CONNECTION_ERRORS = (
     "RemoteProtocolError",
     "ConnectTimeout",
 )
+_LAST_STEPS_S = 1.0
 _EXECUTOR_THREADS = 64  # for blocking nodes and tools of chains that run at once
 _UNREACHABLE_AFTER = 3  # chains in a row that could not connect: an attached engine is gone
 
@@ -127,13 +128,19 @@ class Runner:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            for task in asyncio.all_tasks(loop):
-                task.cancel()
-            executor.shutdown(wait=not self._outcome.abandoned, cancel_futures=True)
-            if not self._outcome.abandoned:
-                loop.run_until_complete(loop.shutdown_asyncgens())
-                loop.close()
+            self._wind_up(loop, executor)
         return self._outcome
+
+    def _wind_up(self, loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor) -> None:
+        """Close the loop; never wait for a thread that a chain has left behind."""
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left, timeout=_LAST_STEPS_S))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        executor.shutdown(wait=not self._outcome.abandoned, cancel_futures=True)
+        loop.close()
 
     def _take_signals(self, loop: asyncio.AbstractEventLoop) -> dict[int, Any]:
         """First signal: break off in good order. Second: at once, wherever the agent is."""

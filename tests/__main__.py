@@ -7,12 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-CHECKS = (
-    ["ruff", "check", "."],
-    ["ruff", "format", "--check", "."],
-    ["mypy"],
-    ["pytest", *sys.argv[1:]],
+# The real engine takes both cores and is shared by its tests: they run one after the other.
+TESTS = (
+    [["pytest", *sys.argv[1:]]]
+    if sys.argv[1:]
+    else [
+        ["pytest", "-q", "-m", "not engine", "-n", "3", "--dist", "worksteal"],
+        ["pytest", "-m", "engine"],
+    ]
 )
+CHECKS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], *TESTS)
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ TESTS = (
     [["pytest", *sys.argv[1:]]]
     if sys.argv[1:]
     else [
-        ["pytest", "-q", "-m", "not engine", "-n", "3", "--dist", "worksteal"],
+        ["pytest", "-q", "-m", "not engine", "-n", "3", "--dist", "loadgroup"],
         ["pytest", "-m", "engine"],
     ]
 )

@@ -30,6 +30,9 @@ from profiler.engines.pip import Installer, activity
 from profiler.engines.provision import provision, provisioned_python
 from profiler.errors import EngineUnavailable, UsageError
 
+# The environment that most of these tests look at takes ten seconds to build: one worker builds it.
+pytestmark = pytest.mark.xdist_group("provision")
+
 TINY = Build(
     package="tiny-engine",
     version="1.0",

@@ -16,27 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import click
-
 import profiler.cli
-from profiler.errors import (
-    EXIT_OK,
-    DataError,
-    Interrupted,
-    StoreError,
-    UsageError,
-)
+from profiler.cli.ending import conclude, note, report
+from profiler.errors import UsageError
 
 if TYPE_CHECKING:
     from profiler.engines import Engine, EngineOptions
     from profiler.record.agent import Agent
-    from profiler.record.runner import Outcome
     from profiler.script import Script
     from profiler.store.manifest import Manifest
     from profiler.tasks import Task
 
 _CAPTURE_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-_SHOWN_FAILURES = 5
 
 
 @dataclass(frozen=True)
@@ -162,9 +153,9 @@ def _script(options: Options, agent: Path, tasks: list[Task]) -> Pinned | None:
     script = load_script(beside)
     missing = [task.id for task in tasks if task.id not in script.tasks]
     if missing:
-        _note(f"{beside} does not have {', '.join(missing[:5])}: running without a script")
+        note(f"{beside} does not have {', '.join(missing[:5])}: running without a script")
         return None
-    _note(f"replaying {beside} (--no-script lets the model decide)")
+    note(f"replaying {beside} (--no-script lets the model decide)")
     return Pinned(script, beside)
 
 
@@ -259,7 +250,7 @@ def _engine_and_agent(
         _point_clients(environ, f"http://127.0.0.1:{engine_options.port}/v1", model, engine_options.api_key)
         with _output_aside():
             agent = load_agent(options.agent)
-    with open_engine(engine_options, log_path=folder / "engine.log", progress=_note) as engine:
+    with open_engine(engine_options, log_path=folder / "engine.log", progress=note) as engine:
         _point_clients(environ, engine.info.base_url, engine.info.model, engine_options.api_key)
         if agent is None or engine.info.model != model:
             with _output_aside():
@@ -324,11 +315,11 @@ def _record(
     manifest.wall_s = round(time.monotonic() - began, 3)
     manifest.spans.started, manifest.spans.written = recorder.spans_started, writer.spans_written
     manifest.export = live.close() if live else None
-    _conclude(manifest, outcome)
+    conclude(manifest, outcome)
     if writer.broken is not None:
         raise writer.broken
     writer.write_manifest(manifest)
-    return _report(options, manifest, outcome, folder)
+    return report(manifest, outcome, folder, output=options.output, record_script=options.record_script)
 
 
 @contextmanager
@@ -375,101 +366,3 @@ def _manifest(
         git=facts.git(agent.path.resolve().parent),
         chains=Counts(planned=len(jobs)),
     )
-
-
-def _conclude(manifest: Manifest, outcome: Outcome) -> None:
-    """Write into the manifest how the run ended."""
-    results = outcome.results
-    manifest.chains.finished = sum(
-        not result.job.warmup and not (result.failure and result.failure.type == "Interrupted") for result in results
-    )
-    manifest.chains.failed = sum(not result.job.warmup and result.failure is not None for result in results)
-    manifest.chains.warmup = sum(result.job.warmup for result in results)
-    manifest.failures = [result.failure for result in results if result.failure is not None]
-    manifest.calls_outside_chains = outcome.calls_outside_chains
-    manifest.calls_not_followed = outcome.calls_not_followed
-    if outcome.fatal is None:
-        manifest.status = "finished"
-    elif isinstance(outcome.fatal, Interrupted):
-        manifest.status = "interrupted"
-    else:
-        manifest.status, manifest.error = "failed", outcome.fatal.message
-
-
-def _report(options: Options, manifest: Manifest, outcome: Outcome, folder: Path) -> int:
-    from profiler.cli.report import render
-    from profiler.store.reader import load_run
-
-    good = [result for result in outcome.results if result.failure is None and not result.job.warmup]
-    loaded = load_run(folder)
-    if loaded.traces:
-        click.echo(render(loaded, options.output), nl=False)
-    _show_failures(manifest)
-    _note(f"\nrun kept in {_short(folder)}; the report again: profiler report {_short(folder)}")
-    _show_export(manifest)
-    if options.record_script is not None:
-        _write_script(options.record_script, outcome)
-    if outcome.fatal is not None:
-        raise outcome.fatal
-    if outcome.mismatch is not None:
-        raise outcome.mismatch
-    if not good:
-        raise DataError("no chain ended well", remedy="the failures above say why")
-    return EXIT_OK
-
-
-def _short(path: Path) -> str:
-    """As seen from the shell that started us."""
-    start = os.environ.get("PWD", "")
-    return str(path.relative_to(start)) if start and path.is_relative_to(start) else str(path)
-
-
-def _show_failures(manifest: Manifest) -> None:
-    from profiler.report.text import safe
-
-    seen: dict[tuple[str, str], list[str]] = {}
-    for failure in manifest.failures:
-        seen.setdefault((failure.type, failure.message), []).append(failure.task)
-    if seen:
-        _note("\nFailed chains (warm-up included):")
-    for (kind, message), names in list(seen.items())[:_SHOWN_FAILURES]:
-        where = safe(", ".join(dict.fromkeys(names)), 120)
-        _note(f"  {len(names)} x {kind}: {safe(message, 300)}\n      in {where}")
-        if kind == "NotFoundError" and "model" in message:
-            served = ", ".join(manifest.engine.get("models") or [manifest.engine.get("model", "?")])
-            _note(f"      served: {served}; let the agent take its model from OPENAI_MODEL")
-    if len(seen) > _SHOWN_FAILURES:
-        _note(f"  and {len(seen) - _SHOWN_FAILURES} other kinds: see run.json")
-
-
-def _show_export(manifest: Manifest) -> None:
-    export = manifest.export
-    if export is None:
-        return
-    if export.not_sent:
-        _note(
-            f"{export.not_sent} of {export.sent + export.not_sent} spans were not taken by {export.endpoint} "
-            f"({export.protocol}): {export.error}; the run itself is complete on disk"
-        )
-    else:
-        _note(f"{export.sent} spans sent to {export.endpoint} ({export.protocol})")
-
-
-def _write_script(target: Path, outcome: Outcome) -> None:
-    from profiler.script import dump_script
-
-    script = outcome.script()
-    if not script.tasks:
-        _note(f"no script written to {target}: no chain ended well")
-        return
-    try:
-        target.write_text(dump_script(script), encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"cannot write the script {target}: {error.strerror}") from error
-    calls = sum(len(task.calls) for task in script.tasks.values())
-    _note(f"script of {len(script.tasks)} tasks with {calls} calls kept in {target}; replay it with --script {target}")
-
-
-def _note(text: str) -> None:
-    with suppress(OSError, ValueError):  # nobody reads it any more: no reason to lose a run
-        click.echo(text, err=True)

@@ -67,6 +67,7 @@ CONNECT_NS: Final = "profiler.call.connect_ns"  # opening of a new connection; a
 SENT_NS: Final = "profiler.call.sent_ns"  # span start -> request body sent
 HEADERS_NS: Final = "profiler.call.headers_ns"  # span start -> response headers received
 CHUNK_TIMES_US: Final = "profiler.chunk.times_us"  # arrivals of token-bearing chunks after the sending
+ODD_CHUNKS: Final = "profiler.chunk.odd"  # not of the protocol: passed on as they came, in no figure
 REASONING_CHUNKS: Final = "profiler.chunk.reasoning"
 
 # --- engine timing, as the engine defines it -------------------------------------------------------------

@@ -57,14 +57,15 @@ def classify(trace: Trace, sections: Sequence[Section]) -> list[PhaseSection]:
     classified: list[PhaseSection] = []
     for section in sections:
         span = section.span
-        owner = _owner(span, parents)
+        part_of = _belongs_to(span, parents)
+        owner = part_of if part_of is not None and part_of.is_call else None
         if owner is not None and owner.span_id in retried:
             classified.append(PhaseSection(span, "retry", section.start_ns, section.end_ns))
         elif span.phase is not None:
             classified.append(PhaseSection(span, span.phase, section.start_ns, section.end_ns))
         elif owner is not None:
             classified += _in_call(span, owner, section)
-        elif _nearest_tool(span, parents):
+        elif part_of is not None and part_of.is_tool:
             classified.append(PhaseSection(span, "tool", section.start_ns, section.end_ns))
         else:
             classified.append(_outside_calls(span, section, trace, given_up))
@@ -123,27 +124,12 @@ def _attempt(span: Span) -> int:
     return int(span.attributes.get(sc.CALL_ATTEMPT, 1))
 
 
-def _owner(span: Span, parents: dict[str, Span]) -> Span | None:
-    """The call that a span belongs to: itself, or the nearest above it that is not a step or a tool."""
+def _belongs_to(span: Span, parents: dict[str, Span]) -> Span | None:
+    """The call, tool or step that a span is part of: itself, or the nearest above it."""
     at: Span | None = span
-    while at is not None:
-        if at.is_call:
-            return at
-        if at.is_step or at.is_tool:
-            return None
+    while at is not None and not (at.is_call or at.is_tool or at.is_step):
         at = parents.get(at.span_id)
-    return None
-
-
-def _nearest_tool(span: Span, parents: dict[str, Span]) -> bool:
-    at: Span | None = span
-    while at is not None:
-        if at.is_tool:
-            return True
-        if at.is_step or at.is_call:
-            return False
-        at = parents.get(at.span_id)
-    return False
+    return at
 
 
 def check(trace: Trace, phases: Sequence[PhaseSection]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -182,8 +181,10 @@ class Call:
             return self._assembled() if not self._ctx.agent_streams else rest
         body = parse_json(bytes(self._body))
         if body is not None:
-            with suppress(AttributeError, TypeError, ValueError):  # not of the protocol: the agent sees it as it came
+            try:
                 self.reply.take_body(body)
+            except (AttributeError, TypeError, ValueError):
+                self.odd_chunks += 1
         if not self.holds_body:
             return b""
         script = self._ctx.script
@@ -265,6 +266,8 @@ class Call:
         if reply.token_times_ns:
             attributes[sc.CHUNK_TIMES_US] = [(at - sent_ns) // 1000 for at in reply.token_times_ns]
             attributes[sc.RESPONSE_TTFC] = (reply.token_times_ns[0] - sent_ns) / 1e9
+        if self.odd_chunks:
+            attributes[sc.ODD_CHUNKS] = self.odd_chunks
         if reply.reasoning_chunks:
             attributes[sc.REASONING_CHUNKS] = reply.reasoning_chunks
         return attributes

@@ -16,6 +16,7 @@ from profiler import semconv as sc
 from profiler.analysis import critical_path, phases
 from profiler.analysis.model import Span, Trace
 from profiler.analysis.phases import PHASES, PhaseSection
+from profiler.analysis.streaming import tpot_ns, ttft_ns
 
 _CHAIN_TYPES = {
     "trace_id": "string",
@@ -295,18 +296,3 @@ def _tokens_in_a_row(span: Span) -> int | None:
     """Output tokens that wait for each other: choices of one call are generated side by side."""
     tokens = span.attributes.get(sc.OUTPUT_TOKENS)
     return None if tokens is None else int(-(-tokens // max(span.attributes.get(sc.REQUEST_CHOICES, 1), 1)))
-
-
-def ttft_ns(times_us: Sequence[int]) -> int | None:
-    """Time to first token: from the request's sending to the first chunk that bears output; None without one."""
-    return int(times_us[0]) * 1000 if times_us else None
-
-
-def tpot_ns(times_us: Sequence[int], output_tokens: int | None) -> float | None:
-    """Time per output token after the first: (last chunk - first chunk) / (output tokens - 1), in nanoseconds.
-
-    Output tokens are the engine's count, never the number of chunks. None below two tokens or two chunks.
-    """
-    if output_tokens is None or output_tokens < 2 or len(times_us) < 2:  # noqa: PLR2004
-        return None
-    return (times_us[-1] - times_us[0]) * 1000 / (output_tokens - 1)

@@ -10,7 +10,7 @@ from runs import MS, small_run, with_a_retry, with_engine_timing
 from profiler import semconv as sc
 from profiler.analysis import tables as module
 from profiler.analysis.phases import PHASES
-from profiler.analysis.tables import build_tables, tpot_ns, ttft_ns
+from profiler.analysis.tables import build_tables
 
 
 def plain(frame):
@@ -259,31 +259,3 @@ def test_a_chain_of_very_many_calls_has_a_position_for_each():
 def test_cumulative_time_ends_with_the_chain():
     built = trace(root(0, 50), step("s", 10, 90), call("c", 10, 90, "s"))
     assert list(build_tables([built]).steps["cumulative_ns"]) == [50]
-
-
-# --- times of tokens -------------------------------------------------------------------------------------
-
-
-def test_time_to_first_token_is_that_of_the_first_chunk():
-    assert ttft_ns((1500, 2500)) == 1_500_000
-    assert ttft_ns((0,)) == 0
-    assert ttft_ns(()) is None
-
-
-def test_time_per_token_divides_by_the_engines_count_and_not_by_chunks():
-    # Three chunks brought nine tokens: 800 µs over the eight after the first.
-    assert tpot_ns((100, 500, 900), 9) == 100_000.0
-
-
-@pytest.mark.parametrize(
-    ("times_us", "tokens"), [((), 5), ((100,), 5), ((100, 200), None), ((100, 200), 1), ((100, 200), 0)]
-)
-def test_time_per_token_takes_two_tokens_and_two_chunks(times_us, tokens):
-    assert tpot_ns(times_us, tokens) is None
-
-
-@given(st.lists(st.integers(0, 10**12), min_size=2, max_size=50).map(sorted), st.integers(2, 10**6))
-@settings(max_examples=30, deadline=None)
-def test_first_token_and_time_per_token_add_up_to_the_last(times_us, tokens):
-    last = ttft_ns(times_us) + tpot_ns(times_us, tokens) * (tokens - 1)
-    assert last == pytest.approx(times_us[-1] * 1000)

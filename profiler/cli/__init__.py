@@ -20,6 +20,7 @@ leave_at_once = False
 _COMMANDS = {
     "run": ("profiler.cli.run", "run", "Run an agent's chains on an engine, record them, report."),
     "report": ("profiler.cli.report", "report", "Print the report of a recorded run again."),
+    "selftest": ("profiler.cli.selftest", "selftest", "Measure the error of the profiler's own figures."),
     "engine": ("profiler.cli.engine", "engine", "Install, inspect and serve local engines."),
 }
 
@@ -50,6 +51,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:
+  profiler run agents/react.py
   profiler run agents/react.py --backend vllm
   profiler run my_agent.py:graph --base-url http://127.0.0.1:8000/v1 --input "Why is the sky blue?"
   profiler report traces/20261123-101500-react-vllm

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from profiler.errors import EXIT_ENGINE
+from profiler.cli.sim_options import sim_options
+from profiler.errors import EXIT_ENGINE, UsageError
 
 if TYPE_CHECKING:
     from profiler.engines import Engine
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from profiler.engines.doctor import Check
 
 CHECK_EVERY_S = 0.5
+_FILE = click.Path(path_type=Path, dir_okay=False)
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
@@ -118,11 +120,22 @@ def remove(name: str, *, yes: bool) -> None:
 Examples:
   profiler engine serve
   profiler engine serve --model Qwen/Qwen3-0.6B --port 8000
-  profiler engine serve --engine-arg=--max-num-seqs=8"""
+  profiler engine serve --engine-arg=--max-num-seqs=8
+  profiler engine serve sim --sim-profile gpu-8b-vllm --truth truth.jsonl
+  profiler engine serve sim --sim-fault any=0.1 --sim-trait tokens-per-chunk=4"""
 )
+@click.argument("name", metavar="[vllm|sim]", type=click.Choice(["vllm", "sim"]), default="vllm")
 @click.option(
     "--model", metavar="MODEL", help="Hugging Face id, local folder, or tiny-random (the default without a GPU)."
 )
+@sim_options
+@click.option(
+    "--sim-dialect",
+    type=click.Choice(["vllm", "tgi"]),
+    help="Protocol of the embedded engine. [default: the profile's]",
+)
+@click.option("--truth", type=_FILE, metavar="FILE", help="Where the embedded engine writes when it did what.")
+@click.option("--otlp-traces-endpoint", metavar="URL", help="Where the embedded engine sends spans such as vLLM's own.")
 @click.option("--port", type=int, metavar="N", help="Port on 127.0.0.1; a free one by default.")
 @click.option(
     "--vllm-python",
@@ -150,7 +163,14 @@ Examples:
 )
 def serve(
     *,
+    name: str,
     model: str | None,
+    sim_profile: str | None,
+    sim_traits: tuple[str, ...],
+    sim_faults: tuple[str, ...],
+    sim_dialect: str | None,
+    truth: Path | None,
+    otlp_traces_endpoint: str | None,
     port: int | None,
     vllm_python: Path | None,
     engine_args: tuple[str, ...],
@@ -159,13 +179,27 @@ def serve(
     log_path: Path | None,
     no_provision: bool,
 ) -> None:
-    """Start a vLLM, tell its address, and keep it running until Ctrl-C.
+    """Start a vLLM or the embedded engine, tell its address, and keep it running until Ctrl-C.
 
     The address is the only thing printed on stdout.
     """
-    from profiler.engines import EngineOptions, open_engine
+    from profiler.engines import EngineOptions, SimOptions, open_engine
 
+    sim = SimOptions(
+        profile=sim_profile or SimOptions.profile,
+        dialect=sim_dialect,
+        traits=sim_traits,
+        faults=sim_faults,
+        truth=truth,
+        otlp_traces_endpoint=otlp_traces_endpoint,
+    )
+    if name == "sim" and (vllm_python or no_provision or engine_args):
+        raise UsageError("--vllm-python, --no-provision and --engine-arg are for vLLM", remedy="drop them")
+    if name != "sim" and sim != SimOptions():
+        raise UsageError("--sim-…, --truth and --otlp-traces-endpoint are for the embedded engine", remedy="serve sim")
     options = EngineOptions(
+        backend=name,
+        sim=sim,
         model=model,
         port=port,
         vllm_python=vllm_python,

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from profiler.cli.report import format_option
+from profiler.cli.sim_options import sim_options
 
 
 def complete_task(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
@@ -29,8 +30,10 @@ _PATH = click.Path(path_type=Path)
 @click.command(
     epilog="""\b
 Examples:
+  profiler run agents/react.py
+      all tasks on pinned trajectories against the embedded engine: seconds, simulated times
   profiler run agents/react.py --backend vllm
-      starts a local vLLM (provisioned on first use), runs all tasks on pinned trajectories
+      the same on a local vLLM (provisioned on first use)
   profiler run agents/react.py --base-url http://gpu-box:8000/v1 --api-key-env VLLM_KEY --concurrency 8
       measures a vLLM that somebody runs
   profiler run my_agent.py:graph --input "What did we ship last week?" --repeat 10 --no-script
@@ -39,7 +42,13 @@ Examples:
       keeps what the model said, to be replayed by later runs with --script"""
 )
 @click.argument("agent", metavar="AGENT[:NAME]", type=click.Path())
-@click.option("--backend", type=click.Choice(["vllm"]), default="vllm", show_default=True, help="Serving engine.")
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "sim", "vllm"]),
+    default="auto",
+    show_default=True,
+    help="Serving engine. auto: what --base-url or OPENAI_BASE_URL names, else the embedded one (sim).",
+)
 @click.option(
     "--base-url",
     metavar="URL",
@@ -49,6 +58,7 @@ Examples:
 @click.option(
     "--model", metavar="MODEL", help="Hugging Face id, local folder, or tiny-random (the default without a GPU)."
 )
+@sim_options
 @click.option("--vllm-python", metavar="PATH", type=_PATH, help="Python whose vLLM is started.")
 @click.option("--no-provision", is_flag=True, help="Never install a vLLM; fail if there is none.")
 @click.option(

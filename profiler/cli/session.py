@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from profiler.store.manifest import Manifest
     from profiler.tasks import Task
 
+TRUTH_FILE = "engine-truth.jsonl"  # of the embedded engine: when it did what, by its own clock
 _CAPTURE_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 
@@ -39,6 +40,9 @@ class Options:
     base_url: str | None
     api_key_env: str | None
     model: str | None
+    sim_profile: str | None
+    sim_traits: tuple[str, ...]
+    sim_faults: tuple[str, ...]
     vllm_python: Path | None
     no_provision: bool
     tasks_path: Path | None
@@ -84,18 +88,18 @@ def run_session(options: Options, environ: MutableMapping[str, str]) -> int:
     from profiler.record.agent import split_spec
 
     path, _ = split_spec(options.agent)
+    options = _resolve_backend(options, environ)
     tasks = _tasks(options, path)
     pinned = _script(options, path, tasks)
     _check_record_script(options)
-    engine_options = _engine_options(options, environ)
-    shown = _run_folder(options, path)
-    folder = shown.absolute()  # an agent may change the working folder
+    folder = _run_folder(options, path).absolute()  # an agent may change the working folder
     options = replace(
         options,
         record_script=options.record_script.absolute() if options.record_script else None,
         agent=_absolute_spec(options.agent),
     )
     try:
+        engine_options = _engine_options(options, environ, folder)
         with _engine_and_agent(options, engine_options, folder, environ) as (engine, agent):
             return _record(options, engine, agent, tasks, pinned, folder)
     finally:
@@ -169,8 +173,30 @@ def _check_record_script(options: Options) -> None:
         raise UsageError(f"cannot write to {target.parent}", remedy="choose another place for --record-script")
 
 
-def _engine_options(options: Options, environ: MutableMapping[str, str]) -> EngineOptions:
-    from profiler.engines import EngineOptions
+def _resolve_backend(options: Options, environ: MutableMapping[str, str]) -> Options:
+    """`auto` becomes what it stands for, and says so; options of another engine than the chosen are refused."""
+    if options.backend == "auto":
+        address = environ.get("OPENAI_BASE_URL")
+        if options.base_url is None and address:
+            key = "OPENAI_API_KEY" if environ.get("OPENAI_API_KEY") else None
+            options = replace(options, base_url=address, api_key_env=options.api_key_env or key)
+            note(f"attaching to {address}, which OPENAI_BASE_URL names (--backend sim for the embedded engine)")
+        elif options.base_url is None:
+            if options.vllm_python or options.no_provision or options.model:
+                given = "--model" if options.model else "--vllm-python" if options.vllm_python else "--no-provision"
+                raise UsageError(f"{given} is for an engine that loads a model", remedy="add --backend vllm")
+            options = replace(options, backend="sim")
+            note("no engine was named: taking the embedded one (--backend vllm for a real one)")
+    if options.backend != "sim" and (options.sim_profile or options.sim_traits or options.sim_faults):
+        raise UsageError("--sim-… options are for the embedded engine", remedy="use --backend sim, or drop them")
+    if options.backend == "sim" and (options.base_url or options.vllm_python or options.no_provision):
+        given = "--base-url" if options.base_url else "--vllm-python" if options.vllm_python else "--no-provision"
+        raise UsageError(f"{given} is not for the embedded engine", remedy="drop it, or --backend sim")
+    return options
+
+
+def _engine_options(options: Options, environ: MutableMapping[str, str], folder: Path) -> EngineOptions:
+    from profiler.engines import EngineOptions, SimOptions
 
     if options.base_url and (options.vllm_python or options.no_provision):
         raise UsageError("--vllm-python and --no-provision are for an engine that is started", remedy="drop --base-url")
@@ -197,6 +223,12 @@ def _engine_options(options: Options, environ: MutableMapping[str, str]) -> Engi
         provision=not options.no_provision,
         port=None if options.base_url else _free_port(),
         seed=options.seed,
+        sim=SimOptions(
+            profile=options.sim_profile or SimOptions.profile,
+            traits=options.sim_traits,
+            faults=options.sim_faults,
+            truth=folder / TRUTH_FILE,
+        ),
     )
 
 
@@ -212,7 +244,8 @@ def _run_folder(options: Options, agent: Path) -> Path:
     if options.out is not None:
         return create_run_folder(options.out)
     stamp = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    name = f"{stamp}-{agent.stem}-{options.backend}"
+    backend = "attached" if options.backend == "auto" else options.backend
+    name = f"{stamp}-{agent.stem}-{backend}"
     for number in range(1, 100):  # runs that begin in the same second
         folder = Path("traces") / (name if number == 1 else f"{name}-{number}")
         if not folder.exists():

@@ -1,4 +1,4 @@
-"""Engines: attach to a server that runs, or start a local vLLM and stop it again.
+"""Engines: attach to a server that runs, or start the embedded one or a local vLLM, and stop it again.
 
     with open_engine(EngineOptions(), log_path=Path("engine.log"), progress=print) as engine:
         requests go to engine.info.base_url, for engine.info.model
@@ -13,10 +13,10 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from profiler.engines.model import Engine, EngineInfo, EngineOptions
+from profiler.engines.model import Engine, EngineInfo, EngineOptions, SimOptions
 from profiler.errors import UsageError
 
-__all__ = ["Engine", "EngineInfo", "EngineOptions", "expected_model", "open_engine"]
+__all__ = ["Engine", "EngineInfo", "EngineOptions", "SimOptions", "expected_model", "open_engine"]
 
 
 @contextlib.contextmanager
@@ -24,7 +24,8 @@ def open_engine(options: EngineOptions, *, log_path: Path, progress: Callable[[s
     """An engine that answers, for the length of a with block.
 
     Args:
-        options: with a `base_url` attaches; otherwise starts a vLLM, provisioning one when there is none.
+        options: with a `base_url` attaches; otherwise starts the embedded engine (`sim`) or a vLLM, provisioning
+            one when there is none.
         log_path: where a managed engine's output goes; its folder is made.
         progress: takes one plain line at a time.
 
@@ -41,6 +42,12 @@ def open_engine(options: EngineOptions, *, log_path: Path, progress: Callable[[s
             yield engine
         finally:
             engine.close()
+        return
+    if options.backend == "sim":
+        from profiler.engines.simulated import simulated_engine
+
+        with simulated_engine(options, log_path=log_path, progress=progress) as simulated:
+            yield simulated
         return
     if options.backend != "vllm":
         raise UsageError(
@@ -59,6 +66,10 @@ def expected_model(options: EngineOptions) -> str:
     Raises:
         UsageError: the model's folder does not exist or holds no model.
     """
+    if options.backend == "sim":
+        from profiler.engines.simulated import simulated_model
+
+        return simulated_model(options)
     from profiler.engines import hardware, vllm
 
     return vllm.choose_model(options.model, gpu=bool(hardware.usable_gpus()), tiny_folder=Path()).name

@@ -7,6 +7,8 @@ from profiler.engines.probe import Probe, probe, select_model
 from profiler.engines.url import normalise
 from profiler.engines.vllm import TINY
 
+KNOWN_OWNERS = ("vllm", "sim")
+
 
 def attach(options: EngineOptions, progress: Progress) -> Engine:
     """Probe the server at `options.base_url` and choose a model.
@@ -24,9 +26,9 @@ def attach(options: EngineOptions, progress: Progress) -> Engine:
         progress(f"{base_url} serves several models; using {info.model} (others: {others})")
     else:
         progress(f"using {info.model} at {base_url}" + (f", version {info.version}" if info.version else ""))
-    owners = {model.owned_by for model in found.models} - {None}
+    owners = _owners(found)
     if options.backend == "vllm" and owners and "vllm" not in owners:
-        progress(f"{base_url} does not look like vLLM (owned_by {', '.join(sorted(map(str, owners)))})")
+        progress(f"{base_url} does not look like vLLM (owned_by {', '.join(sorted(owners))})")
     return Engine(info)
 
 
@@ -34,12 +36,22 @@ def attached_info(found: Probe, options: EngineOptions) -> EngineInfo:
     """What is known of a server that somebody else started."""
     chosen = select_model(options.model, found.models, found.base_url)
     return EngineInfo(
-        name=options.backend,
+        name=_name_of(found) if options.backend == "auto" else options.backend,
         version=found.version,
         base_url=found.base_url,
         model=chosen.id,
         models=tuple(model.id for model in found.models),
         managed=False,
         random_weights=chosen.id == TINY,
+        simulated="sim" in _owners(found),
         max_model_len=chosen.max_model_len,
     )
+
+
+def _owners(found: Probe) -> set[str]:
+    return {model.owned_by for model in found.models if model.owned_by}
+
+
+def _name_of(found: Probe) -> str:
+    """Which server it is, as its model list says; `openai` for one that only speaks the protocol."""
+    return next((name for name in KNOWN_OWNERS if name in _owners(found)), "openai")

@@ -39,7 +39,25 @@ class EngineInfo:
     max_model_len: int | None = None
     in_band_metrics: bool = False
     """Whether it was told to put its own timings into responses; False also where that is unknown."""
+    simulated: bool = False
+    """True for the embedded engine: its times are made, not measured on hardware."""
     startup_s: float | None = None
+
+
+@dataclass(frozen=True)
+class SimOptions:
+    """How the embedded engine behaves."""
+
+    profile: str = "cpu-tiny"
+    """A name of a profile that is shipped, or a TOML file."""
+    dialect: str | None = None
+    """`vllm` or `tgi`; the profile's own if None."""
+    traits: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
+    truth: Path | None = None
+    """Where it writes its ground truth."""
+    otlp_traces_endpoint: str | None = None
+    """Where it sends spans as vLLM would."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +75,13 @@ class EngineOptions:
     port: int | None = None
     extra_args: tuple[str, ...] = ()
     seed: int = 0
+    sim: SimOptions = field(default_factory=SimOptions)
 
 
 class EngineProcess(Protocol):
     """The part of a supervised process that an `Engine` needs."""
+
+    pid: int | None
 
     def death(self) -> str | None:
         """How it ended, in words; None while it runs."""
@@ -78,6 +99,11 @@ class Engine:
         self.log_path = log_path
         self._process = process
         self._closed = False
+
+    @property
+    def pid(self) -> int | None:
+        """The process of a managed engine."""
+        return None if self._process is None else self._process.pid
 
     def check(self) -> None:
         """Raise EngineDied if a managed engine is no longer running."""

@@ -78,6 +78,7 @@ def test_a_calls_row_is_as_worked_out_on_paper():
         "truncated": False,
         "start_ns": 20 * MS,
         "call_e2e_ns": 370 * MS,
+        "sent_ns": 10 * MS,
         "ttft_ns": 100 * MS,
         "tpot_ns": 20.0 * MS,  # (300 - 100) ms over 10 tokens, though only 2 chunks came after the first
         "input_tokens": 100,

@@ -1,0 +1,124 @@
+"""Start the embedded engine in a process of its own, wait until it answers, stop it again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import profiler
+from profiler.engines.launch import free_port, healthy, listens, refuse_taken_port
+from profiler.engines.model import Engine, EngineInfo, EngineOptions, Progress
+from profiler.engines.process import SupervisedProcess
+from profiler.engines.startlog import tail
+from profiler.errors import EngineDied, EngineUnavailable
+
+POLL_S = 0.02
+READY_LIMIT_S = 60.0
+GRACE_S = 2.0
+
+
+@contextlib.contextmanager
+def simulated_engine(options: EngineOptions, *, log_path: Path, progress: Progress) -> Iterator[Engine]:
+    """The embedded engine for the length of a with block.
+
+    Raises:
+        UsageError: an unknown profile, trait or fault.
+        EngineUnavailable: the port is in use, or it did not become ready.
+        EngineDied: it ended while starting.
+    """
+    from profiler.engines.sim.faults import parse_faults
+    from profiler.engines.sim.profile import load_profile
+    from profiler.engines.sim.traits import parse_traits
+
+    profile = load_profile(options.sim.profile)  # what is wrong with these is told before a process is started
+    parse_faults(options.sim.faults)
+    parse_traits(options.sim.traits)
+    if options.port is not None:
+        refuse_taken_port(options.port)
+    port = options.port or free_port()
+    model = simulated_model(options)
+    dialect = options.sim.dialect or profile.dialect
+    command = build_command(options, port=port, model=model, dialect=dialect)
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    log_path.write_bytes(b"")
+    began = time.monotonic()
+    process = SupervisedProcess(
+        command,
+        env=_environment(options),
+        cwd=log_path.parent.absolute(),
+        log_path=log_path.absolute(),
+        grace_s=GRACE_S,
+    )
+    try:
+        _await_ready(process, port, log_path)
+    except BaseException:
+        process.stop()
+        raise
+    info = EngineInfo(
+        name="sim",
+        version=profiler.__version__,
+        base_url=f"http://127.0.0.1:{port}/v1",
+        model=model,
+        models=(model,),
+        managed=True,
+        device=f"simulated: {profile.title}",
+        command=tuple(command),
+        in_band_metrics=dialect == "vllm",
+        simulated=True,
+        startup_s=round(time.monotonic() - began, 2),
+    )
+    progress(f"using the embedded engine with profile {profile.name}: its times are simulated")
+    engine = Engine(info, process=process, log_path=log_path)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def simulated_model(options: EngineOptions) -> str:
+    """The name that the embedded engine serves: its profile's, unless told otherwise."""
+    return options.model or Path(options.sim.profile).stem
+
+
+def build_command(options: EngineOptions, *, port: int, model: str, dialect: str) -> list[str]:
+    """How the embedded engine's process is started."""
+    sim = options.sim
+    profile = str(Path(sim.profile).absolute()) if sim.profile.endswith(".toml") else sim.profile
+    command = [sys.executable, "-P", "-m", "profiler.engines.sim", "--port", str(port), "--model", model]
+    command += ["--profile", profile, "--dialect", dialect, "--seed", str(options.seed)]
+    for name, values in (("--trait", sim.traits), ("--fault", sim.faults)):
+        for value in values:
+            command += [name, value]
+    if sim.truth is not None:
+        command += ["--truth", str(sim.truth.absolute())]
+    if sim.otlp_traces_endpoint is not None:
+        command += ["--otlp-traces-endpoint", sim.otlp_traces_endpoint]
+    return command
+
+
+def _environment(options: EngineOptions) -> dict[str, str]:
+    root = str(Path(profiler.__file__).parents[1])  # also where the profiler is run from a folder and not installed
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    key = {} if options.api_key is None else {"PROFILER_SIM_API_KEY": options.api_key}
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **key}
+
+
+def _await_ready(process: SupervisedProcess, port: int, log_path: Path) -> None:
+    deadline = time.monotonic() + READY_LIMIT_S
+    while True:
+        death = process.death()
+        if death is not None:
+            details = "\n".join(tail(log_path, 15))
+            raise EngineDied(f"the embedded engine {death} while starting", details=details)
+        if healthy(port) and listens(process.pid, port):
+            return
+        if time.monotonic() > deadline:
+            raise EngineUnavailable(
+                f"the embedded engine was not ready within {READY_LIMIT_S:g} s",
+                remedy=f"Look at {log_path}; the machine may be very busy.",
+            )
+        time.sleep(POLL_S)

@@ -1,0 +1,1 @@
+"""The profiler measures itself: recorded chains against the embedded engine's ground truth."""

@@ -1,0 +1,72 @@
+"""The ground truth: one JSON line per request, with what the engine knows about when it did what.
+
+All times are CLOCK_MONOTONIC in nanoseconds, which on Linux is also Python's `perf_counter_ns`, so that they can be
+laid beside a client's. `plan` is the time model's; what was really done is `writes`:
+
+    number, id, span_id, path, stream, status, fault, outcome
+    arrival_ns            the request's last byte was handed over by the kernel
+    queued_ns … last_token_ns   the plan: taken up, scheduled, first and last token made
+    queue_ns, prefill_ns, decode_ns   differences of these
+    headers_ns            the response's head was written
+    writes_ns, written_tokens   each write of the body, and how many output tokens the client can have after it
+    end_ns                the last byte was written, or the client or a fault ended it
+    late_max_ns           the largest delay of a token's writing after its plan
+    prompt_tokens, cached_tokens, output_tokens, preemptions
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+
+OK = "ok"
+REFUSED_BY_SERVER = "refused"  # a status above 400 that is no fault
+CLIENT_GONE = "client_gone"
+FAULTED = "fault"  # ended or spoilt on purpose
+
+
+@dataclass(slots=True)
+class Truth:
+    """What is known of one request; filled as it goes."""
+
+    number: int
+    id: str
+    span_id: str | None
+    path: str
+    arrival_ns: int
+    stream: bool = False
+    status: int | None = None
+    fault: str | None = None
+    outcome: str = OK
+    queued_ns: int | None = None
+    scheduled_ns: int | None = None
+    first_token_ns: int | None = None
+    last_token_ns: int | None = None
+    queue_ns: int | None = None
+    prefill_ns: int | None = None
+    decode_ns: int | None = None
+    headers_ns: int | None = None
+    writes_ns: list[int] = field(default_factory=list)
+    written_tokens: list[int] = field(default_factory=list)
+    end_ns: int | None = None
+    late_max_ns: int = 0
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+    preemptions: int = 0
+
+
+def read_truth(path: Path) -> list[Truth]:
+    """All complete lines of a log; what a killed engine left half-written at its end is not one."""
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [Truth(**orjson.loads(line)) for line in lines]
+
+
+def span_id_of(traceparent: str | None) -> str | None:
+    """The caller's span id from a `traceparent` header (W3C Trace Context); None without a valid one."""
+    parts = (traceparent or "").split("-")
+    if len(parts) < 4 or len(parts[1]) != 32 or len(parts[2]) != 16:  # noqa: PLR2004 - the lengths that W3C gives
+        return None
+    return parts[2]

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import orjson
 
+TRUTH_FILE = "engine-truth.jsonl"  # in a run's folder
 OK = "ok"
 REFUSED_BY_SERVER = "refused"  # a status above 400 that is no fault
 CLIENT_GONE = "client_gone"

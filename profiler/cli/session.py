@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import profiler.cli
 from profiler.cli.ending import conclude, note, report
 from profiler.errors import UsageError
+from profiler.truth import TRUTH_FILE
 
 if TYPE_CHECKING:
     from profiler.engines import Engine, EngineOptions
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from profiler.store.manifest import Manifest
     from profiler.tasks import Task
 
-TRUTH_FILE = "engine-truth.jsonl"  # of the embedded engine: when it did what, by its own clock
 _CAPTURE_VARIABLE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 

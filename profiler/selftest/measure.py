@@ -93,15 +93,25 @@ class _Caller:
         self._url = f"{base_url}/chat/completions"
         self._model = model
         self._client: httpx2.AsyncClient | None = None
+        self._left = cell.chains
 
     async def ask(self, question: Any) -> None:
-        """Make the cell's calls, one after the other, each with a longer prompt."""
+        """Make a chain's calls; the last chain closes the client."""
         if self._client is None:
             limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
             self._client = httpx2.AsyncClient(limits=limits, timeout=TIMEOUT_S, trust_env=False)
+        try:
+            await self._calls(self._client, question)
+        finally:
+            self._left -= 1
+            if self._left == 0:
+                await self._client.aclose()
+
+    async def _calls(self, client: httpx2.AsyncClient, question: Any) -> None:
+        """One after the other, each with a longer prompt."""
         messages = [{"role": "user", "content": str(question)}]
         for number in range(self._cell.calls):
-            await self._call(self._client, messages)
+            await self._call(client, messages)
             messages += [{"role": "assistant", "content": "…"}, {"role": "user", "content": f"And {number}?"}]
 
     async def _call(self, client: httpx2.AsyncClient, messages: list[dict[str, str]]) -> None:

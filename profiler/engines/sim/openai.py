@@ -47,6 +47,8 @@ class Stream:
         self._before = self._heads[0] + (b'"delta":{"content":' if self._chat else b'"text":')
         self._after = (b"}" if self._chat else b"") + self._going_on + self._end
         self._begins, self._ends = _call_places(answer)
+        # Reasoning comes first, so that one number tells how much of it there is at any token.
+        self._thought = sum(piece.kind == "reasoning" for piece in answer.pieces) if traits.reasoning else 0
 
     def opening(self) -> list[bytes]:
         """The chunk that opens the message, one per choice."""
@@ -130,8 +132,7 @@ class Stream:
         prompt = len(self._ask.prompt)
         usage: Json = {"prompt_tokens": prompt, "total_tokens": prompt + tokens, "completion_tokens": tokens}
         if self._chat and self._traits.reasoning:
-            thought = sum(piece.kind == "reasoning" for piece in self._answer.pieces[:tokens])
-            usage["completion_tokens_details"] = {"reasoning_tokens": thought}
+            usage["completion_tokens_details"] = {"reasoning_tokens": min(self._thought, tokens)}
         return b',"usage":' + orjson.dumps(usage)
 
 

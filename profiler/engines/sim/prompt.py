@@ -21,8 +21,9 @@ from zlib import crc32
 import orjson
 
 # One pattern for text and for bytes (where a character beyond ASCII is several), about four characters a token. A
-# special token stands alone: what follows a turn never changes how the turn was cut.
-_PIECES = r"<\|[a-z_]{1,16}\|>| ?[A-Za-z]{1,6}|[0-9]{1,3}|[^\x00-\x7f]{1,4}| {2,8}| ?[!-/:;=-@[-`{-~]{1,3}|."
+# special token stands alone: what follows a turn never changes how the turn was cut. Possessive, and the most frequent
+# first: 100 KB are cut while the server's event loop waits.
+_PIECES = r" ?+[A-Za-z]{1,6}+|<\|[a-z_]{1,16}\|>|[0-9]{1,3}+|[^\x00-\x7f]{1,4}+| {2,8}+| ?[!-/:;=-@[-`{-~]{1,3}+|."
 _BYTES = re.compile(_PIECES.encode(), re.DOTALL)
 _TEXT = re.compile(_PIECES, re.DOTALL)
 

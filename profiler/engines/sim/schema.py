@@ -229,7 +229,8 @@ class _Maker:
             step = 1 if whole else None
         low, high = _range(low, high, width=100 * (step or 1))
         if step is None:
-            return float(min(max(round(self.choose.uniform(low, high), 2), low), high))
+            exact = min(max(self.choose.uniform(low, high), low), high)
+            return round(exact, 2) if low <= round(exact, 2) <= high else exact
         try:
             first, last = math.ceil(low / step), math.floor(high / step)
         except OverflowError:
@@ -277,30 +278,18 @@ def _bounds(flat: dict[str, Any], *, whole: bool) -> tuple[float | None, float |
     lows = [low] if _is_number(low) else []
     highs = [high] if _is_number(high) else []
     if _is_number(above):
-        lows.append(math.floor(above) + 1 if whole else _beyond(above, math.inf, highs))
+        lows.append(math.floor(above) + 1 if whole else math.nextafter(above, math.inf))
     if _is_number(below):
-        highs.append(math.ceil(below) - 1 if whole else _beyond(below, -math.inf, lows))
+        highs.append(math.ceil(below) - 1 if whole else math.nextafter(below, -math.inf))
     return max(lows, default=None), min(highs, default=None)
 
 
-def _beyond(bound: float, direction: float, opposite: list[float]) -> float:
-    """A bit inside an exclusive bound: a hundredth if there is room."""
-    near = bound + math.copysign(0.01, direction)
-    if near == bound or any((near - other) * (bound - other) <= 0 for other in opposite):
-        return math.nextafter(bound, direction)
-    return near
-
-
 def _range(low: float | None, high: float | None, *, width: float) -> tuple[float, float]:
-    if low is None and high is None:
-        low, high = (1, width)
-    elif low is None and high is not None:
-        low = min(high, 1) if high >= 1 else high - width
-    elif high is None and low is not None:
-        high = low + width
-    assert low is not None
-    assert high is not None
-    return low, max(low, high)
+    if low is None:
+        if high is None:
+            return 1, width
+        return 0 if high >= 0 else high - width, high
+    return low, max(low, low + width if high is None else high)
 
 
 def _count(flat: dict[str, Any], name: str, missing: int | None, limit: int) -> int:

@@ -167,7 +167,7 @@ def _words(choose: random.Random, count: int) -> list[Piece]:
     left = 0  # words until the sentence ends
     begins = True
     for index in range(count):
-        if index and (index == count - 1 or (left == 0 and index != count - 2)):
+        if index and (index == count - 1 or (left == 0 and not begins and index != count - 2)):
             pieces.append(Piece("content", "."))
             begins = True
             continue

@@ -1,0 +1,41 @@
+"""The engine's log and the trace tell of the same calls."""
+
+from __future__ import annotations
+
+from profiler import semconv as sc
+from profiler.analysis.model import Span, build_trace
+from profiler.analysis.reconcile import reconcile
+from profiler.truth import CLIENT_GONE, FAULTED, Truth
+
+
+def span(span_id: str, parent: str | None = "root", *, failed: bool = False, operation: str = "chat") -> Span:
+    return Span("t", span_id, parent, span_id, 0, 10, {sc.OPERATION: operation}, failed=failed)
+
+
+def truth(span_id: str | None, outcome: str = "ok") -> Truth:
+    return Truth(number=1, id="x", span_id=span_id, path="/", arrival_ns=0, outcome=outcome)
+
+
+def test_calls_and_requests_are_matched_by_span():
+    trace = build_trace(
+        [
+            span("root", None, operation="invoke_agent"),
+            span("good"),
+            span("spoilt", failed=True),
+            span("believed"),
+            span("refused", failed=True),
+            span("nowhere"),
+        ]
+    )
+    log = [
+        truth("good"),
+        truth("spoilt", FAULTED),
+        truth("believed", CLIENT_GONE),
+        truth("somebody else's"),
+        truth(None),
+    ]
+    found = reconcile([trace], log)
+    assert (found.requests, found.recorded) == (5, 3)
+    assert found.unseen_failures == 1, "the engine knows of a failure that the trace does not have"
+    assert found.unreached == 1, "a refused connection is in no log"
+    assert found.lost == 1

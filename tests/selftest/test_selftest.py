@@ -1,0 +1,88 @@
+"""The profiler against an engine that knows the truth. No absolute time is asserted: the machine may be busy."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from profiler.analysis.accuracy import Errors
+from profiler.cli import main
+from profiler.report.accuracy import Measured, render_json, render_table
+from profiler.selftest.grid import LIMITS, MS, TRAITS, Cell, beyond, cells
+from profiler.selftest.measure import measure
+
+
+def errors(metric: str, value_ns: float = 0.0, share: float | None = 0.0) -> Errors:
+    return Errors(metric, 100, value_ns, value_ns, value_ns, value_ns, value_ns, share)
+
+
+def test_the_grid_has_every_trait_and_every_number_of_streams_with_and_without_streaming():
+    grid = cells(quick=False)
+    assert {cell.trait for cell in grid} == {None, *TRAITS}
+    assert {(cell.streams, cell.stream) for cell in grid if cell.trait is None} >= {
+        (streams, stream) for streams in (1, 16, 64) for stream in (True, False)
+    }
+    assert any(cell.calls > 1 for cell in grid)
+    assert len({cell.name for cell in grid}) == len(grid)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value_ns", "share", "words"),
+    [
+        ("ttft", 1.6 * MS, 0.0, "ttft p99 1.600 ms, limit 1.500 ms"),
+        ("ttft", 0.1 * MS, 0.02, "ttft bias +2.00%, limit 1%"),
+        ("tpot", 0.02 * MS, 0.0, "tpot p99 0.020 ms, limit 0.010 ms"),
+        ("tpot", 0.0, -0.02, "tpot bias -2.00%, limit 1%"),
+        ("decode", 0.1 * MS, 0.0, "decode max 0.100 ms"),
+        ("chain decode", 0.1 * MS, 0.0, "chain decode max 0.100 ms"),
+    ],
+)
+def test_an_error_beyond_its_limit_is_told(metric, value_ns, share, words):
+    assert any(words in line for line in beyond(Cell("c", 16, 16), [errors(metric, value_ns, share)]))
+
+
+def test_errors_within_the_limits_are_not_told_of():
+    every = [errors(name) for name in ("ttft", "tpot", "call e2e", "queue", "decode", "chain decode", "chain rest")]
+    assert beyond(Cell("c", 16, 16), every) == []
+    assert beyond(Cell("c", 64, 64), [errors("ttft", LIMITS[64].ttft_p50_ns)]) == []
+
+
+def test_a_cell_takes_the_limits_of_the_next_larger_number_of_streams():
+    assert beyond(Cell("c", 8, 8), [errors("tpot", 0.02 * MS)])
+    assert not beyond(Cell("c", 33, 33), [errors("tpot", 0.02 * MS)])
+
+
+@pytest.mark.parametrize("trait", [None, "tokens-per-chunk=4", "join=4", "split"])
+def test_no_habit_of_a_server_biases_the_time_per_token(trait):
+    result = measure(Cell("cell", 4, 8, trait=trait))
+    found = {each.metric: each for each in result.errors}
+    assert (result.calls, result.lost) == (8, 0)
+    assert found["tpot"].p50_ns < 0.01 * 10 * MS, "a hundredth of the 10 ms that a token takes"
+    for phase in ("queue", "prefill", "decode"):
+        assert found[phase].max_ns < 1000
+
+
+def test_the_command_prints_errors_and_exits_by_the_limits(capsys):
+    code = main(["selftest", "--quick", "--only", "not streamed", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert code == (0 if document["within_limits"] else 1)
+    (cell,) = document["cells"]
+    assert {each["metric"] for each in cell["errors"]} >= {"call e2e", "queue", "prefill", "decode", "chain rest"}
+    assert "ttft" not in {each["metric"] for each in cell["errors"]}, "an unstreamed call has no first token"
+
+
+def test_a_name_that_no_cell_has_is_refused(capsys):
+    assert main(["selftest", "--only", "no such"]) == 2
+    assert "64 streams" in capsys.readouterr().err
+
+
+def test_the_table_shows_each_metric_with_its_bias():
+    cell = Measured("16 streams", 32, [errors("ttft", 0.3 * MS, 0.003), errors("queue", 0.0, None)], [])
+    text = render_table([cell])
+    assert "16 streams" in text
+    assert "+0.300%" in text
+    assert "+300 µs" in text
+    document = json.loads(render_json([cell], {"cores": 2}))
+    assert document["cells"][0]["errors"][0]["bias_share"] == 0.003
+    assert document["within_limits"] is True

@@ -63,12 +63,15 @@ CALL_ATTEMPT: Final = "profiler.call.attempt"  # 1-based; above 1 it repeats a f
 CALL_SCRIPTED: Final = "profiler.call.scripted"
 CALL_ADAPTED: Final = "profiler.call.adapted"  # request fields that the profiler set, changed or removed
 CALL_TRUNCATED: Final = "profiler.call.truncated"  # the client stopped reading before the end
+POOL_WAIT_NS: Final = "profiler.call.pool_wait_ns"  # waiting for a connection, or for leave to open one
 CONNECT_NS: Final = "profiler.call.connect_ns"  # opening of a new connection; absent on a reused one
 SENT_NS: Final = "profiler.call.sent_ns"  # span start -> request body sent
 HEADERS_NS: Final = "profiler.call.headers_ns"  # span start -> response headers received
 CHUNK_TIMES_US: Final = "profiler.chunk.times_us"  # arrivals of token-bearing chunks after the sending
 ODD_CHUNKS: Final = "profiler.chunk.odd"  # not of the protocol: passed on as they came, in no figure
 REASONING_CHUNKS: Final = "profiler.chunk.reasoning"
+
+LOOP_LAG_MAX_NS: Final = "profiler.loop.lag_max_ns"  # how late the event loop was at worst during the call
 
 # --- engine timing, as the engine defines it -------------------------------------------------------------
 ENGINE_SOURCE: Final = "profiler.engine.timing_source"
@@ -89,9 +92,11 @@ INTEGERS: Final = frozenset(
         STEP_NUMBER,
         CALL_ORDINAL,
         CALL_ATTEMPT,
+        POOL_WAIT_NS,
         CONNECT_NS,
         SENT_NS,
         HEADERS_NS,
+        LOOP_LAG_MAX_NS,
         ENGINE_QUEUE_NS,
         ENGINE_PREFILL_NS,
         ENGINE_DECODE_NS,

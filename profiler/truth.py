@@ -5,17 +5,22 @@ laid beside a client's. `plan` is the time model's; what was really done is `wri
 
     number, id, span_id, path, stream, status, fault, outcome
     arrival_ns            the request's last byte was handed over by the kernel
-    queued_ns … last_token_ns   the plan: taken up, scheduled, first and last token made
+    queued_ns … last_token_ns   the plan: taken up, scheduled, first and last token made that the client gets
     queue_ns, prefill_ns, decode_ns   differences of these
     headers_ns            the response's head was written
     writes_ns, written_tokens   each write of the body, and how many output tokens the client can have after it
     end_ns                the last byte was written, or the client or a fault ended it
-    late_max_ns           the largest delay of a token's writing after its plan
+    late_max_ns           the largest delay of a token's handing out after its plan
     prompt_tokens, cached_tokens, output_tokens, preemptions
+    hidden_tokens         generated before those that the client gets, and thrown away; their time is in `prefill_ns`
+
+What was not reached is null: a request whose client left while it waited has no `first_token_ns`, and only one whose
+tokens were all made has `last_token_ns`, `decode_ns` and `output_tokens`.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +31,7 @@ OK = "ok"
 REFUSED_BY_SERVER = "refused"  # a status above 400 that is no fault
 CLIENT_GONE = "client_gone"
 FAULTED = "fault"  # ended or spoilt on purpose
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-|$)")
 
 
 @dataclass(slots=True)
@@ -57,6 +63,12 @@ class Truth:
     cached_tokens: int | None = None
     output_tokens: int | None = None
     preemptions: int = 0
+    hidden_tokens: int = 0
+
+    @property
+    def said_all(self) -> bool:
+        """Whether every output token was written."""
+        return self.output_tokens is not None and self.written_tokens[-1:] == [self.output_tokens]
 
 
 def read_truth(path: Path) -> list[Truth]:
@@ -67,7 +79,5 @@ def read_truth(path: Path) -> list[Truth]:
 
 def span_id_of(traceparent: str | None) -> str | None:
     """The caller's span id from a `traceparent` header (W3C Trace Context); None without a valid one."""
-    parts = (traceparent or "").split("-")
-    if len(parts) < 4 or len(parts[1]) != 32 or len(parts[2]) != 16:  # noqa: PLR2004 - the lengths that W3C gives
-        return None
-    return parts[2]
+    found = _TRACEPARENT.match(traceparent or "")
+    return None if found is None else found[1]

@@ -29,6 +29,8 @@ def conclude(manifest: Manifest, outcome: Outcome) -> None:
     manifest.failures = [result.failure for result in results if result.failure is not None]
     manifest.calls_outside_chains = outcome.calls_outside_chains
     manifest.calls_not_followed = outcome.calls_not_followed
+    manifest.loop_lag, manifest.suspect = outcome.loop_lag, outcome.suspect
+    manifest.recording_cost = outcome.recording_cost
     if outcome.fatal is None:
         manifest.status = "finished"
     elif isinstance(outcome.fatal, Interrupted):

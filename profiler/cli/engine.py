@@ -181,7 +181,8 @@ def serve(
 ) -> None:
     """Start a vLLM or the embedded engine, tell its address, and keep it running until Ctrl-C.
 
-    The address is the only thing printed on stdout.
+    The address is the only thing printed on stdout. If PROFILER_SIM_API_KEY is set, the embedded engine asks for that
+    key.
     """
     from profiler.engines import EngineOptions, SimOptions, open_engine
 
@@ -195,6 +196,10 @@ def serve(
     )
     if name == "sim" and (vllm_python or no_provision or engine_args):
         raise UsageError("--vllm-python, --no-provision and --engine-arg are for vLLM", remedy="drop them")
+    if otlp_traces_endpoint is not None:
+        from profiler.record.live import protocol_of
+
+        protocol_of(otlp_traces_endpoint, os.environ)  # says what is wrong with it
     if name != "sim" and sim != SimOptions():
         raise UsageError("--sim-…, --truth and --otlp-traces-endpoint are for the embedded engine", remedy="serve sim")
     options = EngineOptions(
@@ -207,6 +212,7 @@ def serve(
         extra_args=engine_args,
         startup_timeout_s=startup_timeout,
         seed=seed,
+        api_key=os.environ.get("PROFILER_SIM_API_KEY") or None if name == "sim" else None,
     )
     scratch = None
     if log_path is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from profiler.analysis.reconcile import Reconciled
     from profiler.store.reader import LoadedRun
 
 
@@ -69,9 +70,23 @@ def render(run: LoadedRun, output: str) -> str:
         )
     tables = build_tables(run.traces)
     summary = summarise(tables)
-    remarks = caveats(summary, run.manifest, run.notes)
+    remarks = caveats(summary, run.manifest, run.notes, _engine_log(run))
     if output == "json":
         return render_json(summary, tables, run.manifest, remarks)
     terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size((110, 24)).columns if terminal else 110
     return render_terminal(summary, run.manifest, remarks, source=str(run.path), width=min(width, 140), color=terminal)
+
+
+def _engine_log(run: LoadedRun) -> Reconciled | None:
+    """The run's calls against the embedded engine's own log, where there is one."""
+    from profiler.analysis.reconcile import reconcile
+    from profiler.truth import TRUTH_FILE, read_truth
+
+    path = (run.path if run.path.is_dir() else run.path.parent) / TRUTH_FILE
+    if run.manifest is None or not path.is_file():
+        return None
+    try:
+        return reconcile(run.traces, read_truth(path))
+    except (OSError, ValueError, TypeError):
+        return None  # it is no part of the run: a report does not fail for it

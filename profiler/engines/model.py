@@ -41,6 +41,8 @@ class EngineInfo:
     """Whether it was told to put its own timings into responses; False also where that is unknown."""
     simulated: bool = False
     """True for the embedded engine: its times are made, not measured on hardware."""
+    profile: str | None = None
+    """Which of the embedded engine's time models; known only of one that the profiler started."""
     startup_s: float | None = None
 
 

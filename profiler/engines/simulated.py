@@ -14,11 +14,12 @@ from profiler.engines.launch import free_port, healthy, listens, refuse_taken_po
 from profiler.engines.model import Engine, EngineInfo, EngineOptions, Progress
 from profiler.engines.process import SupervisedProcess
 from profiler.engines.startlog import tail
-from profiler.errors import EngineDied, EngineUnavailable
+from profiler.errors import EngineDied, EngineUnavailable, UsageError
 
 POLL_S = 0.02
 READY_LIMIT_S = 60.0
 GRACE_S = 2.0
+API_KEY_VARIABLE = "PROFILER_SIM_API_KEY"
 
 
 @contextlib.contextmanager
@@ -26,7 +27,7 @@ def simulated_engine(options: EngineOptions, *, log_path: Path, progress: Progre
     """The embedded engine for the length of a with block.
 
     Raises:
-        UsageError: an unknown profile, trait or fault.
+        UsageError: an unknown profile, trait or fault, or the ground truth cannot be written.
         EngineUnavailable: the port is in use, or it did not become ready.
         EngineDied: it ended while starting.
     """
@@ -39,6 +40,7 @@ def simulated_engine(options: EngineOptions, *, log_path: Path, progress: Progre
     parse_traits(options.sim.traits)
     if options.port is not None:
         refuse_taken_port(options.port)
+    _try_truth(options.sim.truth)
     port = options.port or free_port()
     model = simulated_model(options)
     dialect = options.sim.dialect or profile.dialect
@@ -65,10 +67,11 @@ def simulated_engine(options: EngineOptions, *, log_path: Path, progress: Progre
         model=model,
         models=(model,),
         managed=True,
-        device=f"simulated: {profile.title}",
+        device=profile.title,
         command=tuple(command),
         in_band_metrics=dialect == "vllm",
         simulated=True,
+        profile=profile.name,
         startup_s=round(time.monotonic() - began, 2),
     )
     progress(f"using the embedded engine with profile {profile.name}: its times are simulated")
@@ -87,7 +90,8 @@ def simulated_model(options: EngineOptions) -> str:
 def build_command(options: EngineOptions, *, port: int, model: str, dialect: str) -> list[str]:
     """How the embedded engine's process is started."""
     sim = options.sim
-    profile = str(Path(sim.profile).absolute()) if sim.profile.endswith(".toml") else sim.profile
+    path = Path(sim.profile)  # the process has another working folder
+    profile = str(path.absolute()) if path.suffix == ".toml" or len(path.parts) > 1 else sim.profile
     command = [sys.executable, "-P", "-m", "profiler.engines.sim", "--port", str(port), "--model", model]
     command += ["--profile", profile, "--dialect", dialect, "--seed", str(options.seed)]
     for name, values in (("--trait", sim.traits), ("--fault", sim.faults)):
@@ -100,11 +104,22 @@ def build_command(options: EngineOptions, *, port: int, model: str, dialect: str
     return command
 
 
+def _try_truth(path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("ab").close()
+    except OSError as error:
+        raise UsageError(f"cannot write the ground truth to {path}: {error.strerror}", remedy="name a file") from error
+
+
 def _environment(options: EngineOptions) -> dict[str, str]:
     root = str(Path(profiler.__file__).parents[1])  # also where the profiler is run from a folder and not installed
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    key = {} if options.api_key is None else {"PROFILER_SIM_API_KEY": options.api_key}
-    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **key}
+    inherited = {name: value for name, value in os.environ.items() if name != API_KEY_VARIABLE}
+    key = {} if options.api_key is None else {API_KEY_VARIABLE: options.api_key}
+    return {**inherited, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **key}
 
 
 def _await_ready(process: SupervisedProcess, port: int, log_path: Path) -> None:

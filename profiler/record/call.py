@@ -8,20 +8,31 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
-from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind
 
 from profiler import semconv as sc
+from profiler.record import cost as costs
 from profiler.record import sse
+from profiler.record.arrival import Line
 from profiler.record.clock import Clock
+from profiler.record.cost import Cost
+from profiler.record.lag import LagProbe
+from profiler.record.pattern import Pattern
 from profiler.record.protocol import CHAT, EngineTiming, Json, Reply, error_text, parse_json, vllm_timing
 from profiler.record.replay import Adaptation, StreamRewriter, body_from_stream, rewrite_body
+from profiler.record.spans import Span
 from profiler.record.text import clean_message
 from profiler.script import ScriptedCall
 
 GAP_NS = 1_000  # Jaeger's critical path skips a sibling that begins exactly where the last one ends
 ONE_WRITE_BYTES = 64 * 1024  # what a socket's send buffer takes at once, even on a fresh connection
 _ERROR_BODY_LIMIT = 4096
+
+# The client's own events, by the part of their name that is the same for all its protocols.
+_CONNECTING = frozenset({"connect_tcp.started", "connect_unix_socket.started"})
+_CONNECTED = frozenset({"connect_tcp.complete", "connect_unix_socket.complete", "start_tls.complete"})
+_EVENTS = _CONNECTING | _CONNECTED
+_EVENTS |= {"send_request_headers.started", "send_request_body.started", "send_request_body.complete"}
 
 
 class Script(NamedTuple):
@@ -35,10 +46,10 @@ class Script(NamedTuple):
 class CallContext:
     """What an attempt needs to know of where it happens."""
 
-    tracer: trace.Tracer
     clock: Clock
-    span: trace.Span  # started
-    start_ns: int
+    cost: Cost
+    lag: LagProbe | None
+    span: Span
     operation: str
     adaptation: Adaptation
     content_bytes: int  # of the request as it is sent
@@ -52,16 +63,21 @@ class Call:
 
     def __init__(self, context: CallContext) -> None:
         self._ctx = context
+        self.cost = context.cost
         self.reply = Reply()
         self.failed: str | None = None
         self.finished = False
         self.odd_chunks = 0
         self.streaming = bool(context.adaptation.body.get("stream"))
+        self._line: Line | None = None
         self._sse = False
         self._error_status: int | None = None
         self._decoder = sse.Decoder()
+        self._pattern = Pattern()
         self._body = bytearray()
         self._last_chunk: Json = {}
+        self._handed_over_ns: int | None = None
+        self._connection_ns: int | None = None  # the pool has given us a connection, or leave to open one
         self._sent_ns: int | None = None
         self._headers_ns: int | None = None
         self._connect_started_ns: int | None = None
@@ -77,27 +93,46 @@ class Call:
 
     # --- the wire's events ---------------------------------------------------------------------------
 
+    def begun(self, began_ns: int) -> None:
+        """The HTTP client gets the request now: what passes until it has a connection is waiting for one.
+
+        `began_ns` is when the recorder began with the call, by the clock of `cost`.
+        """
+        self.cost.calls += 1
+        self.cost.call(began_ns)
+        self._handed_over_ns = self._ctx.clock.now_ns()
+
     def on_trace(self, name: str) -> None:
         """An event of httpcore, such as `connection.connect_tcp.started`.
 
         A body that the kernel takes in one write counts as sent when that write begins. After it the kernel may
         run the server instead of us (20 ms on two busy cores), and a time taken then would hide the server's work.
         """
-        if name.endswith(".send_request_body.started") or (
-            name.endswith(".send_request_body.complete") and self._ctx.content_bytes > ONE_WRITE_BYTES
-        ):
-            self._sent_ns = self._ctx.clock.now_ns()
-        elif name == "connection.connect_tcp.started":
-            self._connect_started_ns = self._ctx.clock.now_ns()
-        elif (
-            name in ("connection.connect_tcp.complete", "connection.start_tls.complete")
-            and self._connect_started_ns is not None
-        ):
-            self._connect_ns = self._ctx.clock.now_ns() - self._connect_started_ns
+        _, _, event = name.partition(".")
+        if event not in _EVENTS:
+            return
+        now_ns = self._ctx.clock.now_ns()
+        if event == "send_request_body.started":
+            self._sent_ns = now_ns
+        elif event == "send_request_body.complete":
+            if self._ctx.content_bytes > ONE_WRITE_BYTES:
+                self._sent_ns = now_ns
+        elif event in _CONNECTED:
+            if self._connect_started_ns is not None:
+                self._connect_ns = now_ns - self._connect_started_ns
+        else:
+            self._connection_ns = self._connection_ns or now_ns
+            if event in _CONNECTING:
+                self._connect_started_ns = now_ns
 
-    def on_headers(self, status: int, content_type: str, content_encoding: str) -> None:
-        """The response's head is there."""
-        self._headers_ns = self._ctx.clock.now_ns()
+    def on_headers(self, status: int, content_type: str, content_encoding: str, line: Line | None = None) -> None:
+        """The response's head is there, over a connection whose times may be known."""
+        self._line = line
+        self._headers_ns = self._arrival_ns()
+        if line is not None and line.wrote_ns is not None and self._sent_ns is not None:
+            wrote_ns = self._ctx.clock.at(line.wrote_ns)
+            if self._ctx.content_bytes <= ONE_WRITE_BYTES and self._sent_ns <= wrote_ns <= self._headers_ns:
+                self._sent_ns = wrote_ns
         if status >= 300:  # noqa: PLR2004 - a redirect is no answer either: the client asks again
             self._error_status = status
             return
@@ -105,6 +140,13 @@ class Call:
             self._inflate = zlib.decompressobj(wbits=47)  # either header, as found
         if self._inflate is not None or content_encoding in ("", "identity"):
             self._sse = content_type.startswith("text/event-stream")
+
+    def _arrival_ns(self) -> int:
+        """When what is in hand now arrived: by its connection, if that can tell, otherwise now."""
+        line = self._line
+        if line is None or line.read_ns is None:
+            return self._ctx.clock.now_ns()
+        return self._ctx.clock.at(line.read_ns)
 
     @property
     def script(self) -> ScriptedCall | None:
@@ -127,53 +169,90 @@ class Call:
 
     def feed(self, block: bytes) -> bytes:
         """Take bytes from the engine, return bytes for the agent (maybe none yet)."""
+        cost = self.cost
+        if not self._sse:
+            return self._feed_whole(block)
+        cost.chunks += 1
+        if cost.chunks % costs.TIME_EVERY:
+            return self._feed_stream(block)
+        began_ns = costs.now_ns()
+        out = self._feed_stream(block)
+        cost.chunk(began_ns)
+        return out
+
+    def _feed_whole(self, block: bytes) -> bytes:
         if self._error_status is not None:
             if len(self._body) < _ERROR_BODY_LIMIT:
                 self._body += block
             return block
-        self._last_ns = now_ns = self._ctx.clock.now_ns()
+        self._last_ns = self._arrival_ns()
         if self._inflate is not None:
             block = self._inflate.decompress(block)
-        if not self._sse:
-            self._body += block
-            return b"" if self.holds_body else block
+        self._body += block
+        return b"" if self.holds_body else block
+
+    def _feed_stream(self, block: bytes) -> bytes:
+        if self.reply.done:  # a client that clears the connection afterwards
+            return block if self._ctx.agent_streams else b""
+        self._last_ns = now_ns = self._arrival_ns()
+        if self._inflate is not None:
+            block = self._inflate.decompress(block)
+        if not self._decoder.held:
+            out = self._text(block, now_ns)
+            if out is None and (data := sse.only_data(block)) is not None:
+                out = self._event(data, block, now_ns)
+            if out is not None:
+                return out if self._ctx.agent_streams else b""
         try:
             events = self._decoder.feed(block)
         except sse.EventTooLarge as error:
             self.failed = f"EventTooLarge: {error}"
             self._sse = False
             return self._decoder.rest() + block
-        out = b"".join([self._event(event, now_ns) for event in events])
+        out = b"".join([self._event(event.data, event.raw, now_ns) for event in events])
         return out if self._ctx.agent_streams else b""
 
-    def _event(self, event: sse.Event, now_ns: int) -> bytes:
+    def _text(self, block: bytes, now_ns: int) -> bytes | None:
+        """Account for a block that differs from those before in its text alone; None if it does not."""
+        text = self._pattern.text_of(block)
+        if text is None:
+            return None
+        if self._rewriter is not None:
+            said = self._rewriter.next_text()
+            if said is None:
+                return None
+            block = self._pattern.with_text(said)
+        self.reply.take_text(text, now_ns)
+        return block
+
+    def _event(self, data: bytes, raw: bytes, now_ns: int) -> bytes:
         """Account for one event; the bytes that the agent sees in its place."""
-        if not event.data:
-            return event.raw
-        if event.data == b"[DONE]":
-            self.reply.done = True
-            self._done_ns = now_ns
-            return event.raw
-        chunk = parse_json(event.data)
+        chunk = parse_json(data)
         if chunk is None:
-            return event.raw
+            if data == b"[DONE]":
+                self.reply.done = True
+                self._done_ns = now_ns
+            elif data:
+                self.odd_chunks += 1
+            return raw
         try:
             token = self.reply.take_chunk(chunk, now_ns)
         except (AttributeError, TypeError, ValueError):
             self.odd_chunks += 1  # not of the protocol: the agent is to see it as it came
-            return event.raw
+            return raw
         self._last_chunk = chunk
-        if not chunk.get("choices") and chunk.get("usage") and not self._ctx.adaptation.usage_wanted:
+        if self.reply.text_alone:
+            self._pattern.learn(raw)
+        if not token and not chunk.get("choices") and chunk.get("usage") and not self._ctx.adaptation.usage_wanted:
             return b""  # the agent did not ask for this chunk, and may not expect one without choices
         if self._rewriter is None:
-            return event.raw
-        rewritten = self._rewriter.rewrite(chunk, token=token)
-        return sse.encode(orjson.dumps(rewritten))
+            return raw
+        return sse.encode(orjson.dumps(self._rewriter.rewrite(chunk, token=token)))
 
     def end_of_body(self) -> bytes:
         """The engine's stream is over: what the agent still has to get."""
         if self._done_ns is None:
-            self._done_ns = self._ctx.clock.now_ns()
+            self._done_ns = self._arrival_ns()
         if self._error_status is not None:
             return b""
         if self._sse:
@@ -185,6 +264,8 @@ class Call:
                 self.reply.take_body(body)
             except (AttributeError, TypeError, ValueError):
                 self.odd_chunks += 1
+        else:
+            self.failed = self.failed or "MalformedBody: the response is no JSON object"
         if not self.holds_body:
             return b""
         script = self._ctx.script
@@ -213,6 +294,7 @@ class Call:
         if self.finished:
             return
         self.finished = True
+        began_ns = costs.now_ns()
         ctx, reply = self._ctx, self.reply
         end_ns = self._done_ns
         if end_ns is None:  # broken off: by an error now, by a client that stopped reading when the last bytes came
@@ -221,20 +303,21 @@ class Call:
         # Without the client's own event (an in-process transport) the body is sent when the answer begins.
         sent_ns = self._sent_ns or self._headers_ns or end_ns
         error_type, message = self._failure(error)
-        attributes = self._attributes(sent_ns)
-        if error_type is None and not reply.finish_reasons and not reply.done:
+        attributes = ctx.span.attributes
+        attributes.update(self._attributes(sent_ns))
+        if error_type is None and not reply_ended(reply):
             attributes[sc.CALL_TRUNCATED] = True
         timing = vllm_timing(reply.metrics)
         if timing is not None:
-            attributes |= self._add_phases(timing, sent_ns, end_ns)
+            attributes.update(self._add_phases(timing, sent_ns, end_ns))
         if ctx.capture_content:
-            attributes |= self._content()
+            attributes.update(self._content())
         if error_type is not None:
             self.failed = error_type
             attributes[sc.ERROR_TYPE] = error_type
-            ctx.span.set_status(Status(StatusCode.ERROR, clean_message(message)))
-        ctx.span.set_attributes(attributes)
+            ctx.span.error = clean_message(message)
         ctx.span.end(end_ns)
+        self.cost.call(began_ns)
 
     def _failure(self, error: BaseException | None) -> tuple[str | None, str]:
         if error is not None:
@@ -246,10 +329,15 @@ class Call:
             return "engine_error", self.reply.error
         if self.failed is not None:
             return self.failed.partition(":")[0], self.failed
+        if self.odd_chunks and not reply_ended(self.reply):
+            return "MalformedEvent", "the client stopped reading after an event that is not of the protocol"
         return None, ""
 
     def _attributes(self, sent_ns: int) -> dict[str, Any]:
-        reply, start_ns = self.reply, self._ctx.start_ns
+        reply, start_ns = self.reply, self._ctx.span.start_ns
+        waited_ns = None
+        if self._handed_over_ns is not None and self._connection_ns is not None:
+            waited_ns = self._connection_ns - self._handed_over_ns
         optional = {
             sc.RESPONSE_ID: reply.response_id,
             sc.RESPONSE_MODEL: reply.model,
@@ -258,13 +346,15 @@ class Call:
             sc.OUTPUT_TOKENS: reply.output_tokens,
             sc.CACHED_TOKENS: reply.cached_tokens,
             sc.REASONING_TOKENS: reply.reasoning_tokens,
+            sc.POOL_WAIT_NS: waited_ns,
             sc.CONNECT_NS: self._connect_ns or None,
             sc.SENT_NS: sent_ns - start_ns,
             sc.HEADERS_NS: self._headers_ns - start_ns if self._headers_ns else None,
+            sc.LOOP_LAG_MAX_NS: self._loop_lag_ns(sent_ns),
         }
         attributes: dict[str, Any] = {name: value for name, value in optional.items() if value is not None}
         if reply.token_times_ns:
-            attributes[sc.CHUNK_TIMES_US] = [(at - sent_ns) // 1000 for at in reply.token_times_ns]
+            attributes[sc.CHUNK_TIMES_US] = tuple([(at - sent_ns) // 1000 for at in reply.token_times_ns])
             attributes[sc.RESPONSE_TTFC] = (reply.token_times_ns[0] - sent_ns) / 1e9
         if self.odd_chunks:
             attributes[sc.ODD_CHUNKS] = self.odd_chunks
@@ -272,17 +362,23 @@ class Call:
             attributes[sc.REASONING_CHUNKS] = reply.reasoning_chunks
         return attributes
 
-    def _finish_reasons(self) -> list[str] | None:
+    def _loop_lag_ns(self, sent_ns: int) -> int | None:
+        if self._ctx.lag is None:
+            return None
+        tokens = self.reply.token_times_ns
+        ttft_ns = tokens[0] - sent_ns if tokens else None
+        return self._ctx.lag.call_over(self._ctx.clock.perf(self._ctx.span.start_ns), ttft_ns)
+
+    def _finish_reasons(self) -> tuple[str, ...] | None:
         if not self.reply.finish_reasons:
             return None
-        return [self._ctx.script.said.finish] if self._ctx.script else self.reply.finish_reasons
+        return (self._ctx.script.said.finish,) if self._ctx.script else tuple(self.reply.finish_reasons)
 
     def _add_phases(self, timing: EngineTiming, sent_ns: int, end_ns: int) -> dict[str, Any]:
         tokens = self.reply.token_times_ns
         placed = place_phases(timing, sent_ns, tokens[0] if tokens else None, tokens[-1] if tokens else end_ns)
-        parent = trace.set_span_in_context(self._ctx.span)
         for position, (name, start, end) in enumerate(placed):
-            span = self._ctx.tracer.start_span(name, parent, SpanKind.INTERNAL, {sc.PHASE: name}, start_time=start)
+            span = self._ctx.span.child(name, SpanKind.INTERNAL, {sc.PHASE: name}, start)
             follows = position + 1 < len(placed) and end - start > GAP_NS
             span.end(end - GAP_NS if follows else end)
         return {
@@ -307,6 +403,11 @@ class Call:
             sc.INPUT_MESSAGES: json.dumps(asked, ensure_ascii=False),
             sc.OUTPUT_MESSAGES: json.dumps([{"role": "assistant", **said}], ensure_ascii=False),
         }
+
+
+def reply_ended(reply: Reply) -> bool:
+    """Whether the engine came to its end, as far as the client read it."""
+    return bool(reply.done or reply.finish_reasons)
 
 
 def place_phases(timing: EngineTiming, sent_ns: int, first_ns: int | None, last_ns: int) -> list[tuple[str, int, int]]:

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind
 
 from profiler import semconv as sc
 from profiler.errors import ScriptMismatch
@@ -86,15 +85,9 @@ class Chain:
         if warmup:
             attributes[sc.WARMUP] = True
         self.start_ns = self._end_ns = recorder.clock.now_ns()
-        self._root = recorder.tracer.start_span(
-            f"{sc.OP_INVOKE_AGENT} {options.agent_name}",
-            trace.set_span_in_context(trace.INVALID_SPAN),
-            SpanKind.INTERNAL,
-            attributes,
-            start_time=self.start_ns,
-        )
-        self.trace_id = self._root.get_span_context().trace_id
-        self._handler = GraphHandler(recorder.tracer, recorder.clock, self._root)
+        self._root = recorder.start_trace(f"{sc.OP_INVOKE_AGENT} {options.agent_name}", attributes, self.start_ns)
+        self.trace_id = self._root.trace_id
+        self._handler = GraphHandler(recorder.clock, recorder.cost, self._root)
 
     @contextmanager
     def active(self) -> Iterator[None]:
@@ -143,30 +136,26 @@ class Chain:
             scripted = None
             adaptation = Adaptation(body, (), usage_wanted=True)
         sent = adaptation.body
-        span = self._recorder.tracer.start_span(
-            f"{operation} {sent.get('model', '')}".strip(),
-            trace.set_span_in_context(node.span),
-            SpanKind.CLIENT,
-            {
-                sc.OPERATION: operation,
-                sc.PROVIDER: options.provider,
-                sc.SERVER_ADDRESS: url.host,
-                sc.SERVER_PORT: port,
-                sc.CALL_PLACE: place,
-                sc.CALL_ORDINAL: ordinal,
-                sc.CALL_ATTEMPT: attempt,
-                sc.CALL_SCRIPTED: scripted is not None,
-                **({sc.CALL_ADAPTED: adaptation.changed} if adaptation.changed else {}),
-                **_request_attributes(sent),
-            },
-            start_time=start_ns,
-        )
-        sent_content = json.dumps(sent, ensure_ascii=False, separators=(",", ":")).encode()
+        attributes = {
+            sc.OPERATION: operation,
+            sc.PROVIDER: options.provider,
+            sc.SERVER_ADDRESS: url.host,
+            sc.SERVER_PORT: port,
+            sc.CALL_PLACE: place,
+            sc.CALL_ORDINAL: ordinal,
+            sc.CALL_ATTEMPT: attempt,
+            sc.CALL_SCRIPTED: scripted is not None,
+        }
+        if adaptation.changed:
+            attributes[sc.CALL_ADAPTED] = adaptation.changed
+        _add_request_attributes(attributes, sent)
+        span = node.span.child(f"{operation} {sent.get('model', '')}".strip(), SpanKind.CLIENT, attributes, start_ns)
+        sent_content = _dumps(sent) if adaptation.changed else content
         context = CallContext(
-            tracer=self._recorder.tracer,
             clock=clock,
+            cost=self._recorder.cost,
+            lag=self._recorder.lag,
             span=span,
-            start_ns=start_ns,
             operation=operation,
             adaptation=adaptation,
             content_bytes=len(sent_content),
@@ -174,7 +163,6 @@ class Chain:
             script=calls.Script(ordinal, scripted) if scripted else None,
             capture_content=options.capture_content,
         )
-        ids = span.get_span_context()
         recorded = _RecordedCall(
             Call(context),
             place,
@@ -182,7 +170,10 @@ class Chain:
             attempt,
             engine,
             content=sent_content,
-            headers={"traceparent": f"00-{ids.trace_id:032x}-{ids.span_id:016x}-01", "accept-encoding": "identity"},
+            headers={
+                "traceparent": f"00-{span.trace_id:032x}-{span.span_id:016x}-01",
+                "accept-encoding": "identity",
+            },
         )
         self._attempts.setdefault((place, fingerprint), []).append(recorded)
         self._calls.append(recorded)
@@ -234,10 +225,10 @@ class Chain:
             recorded.call.finish()
         self._handler.close_all("unfinished")
         if self._cursor is not None and self._cursor.unused():
-            self._root.set_attribute(sc.UNUSED_SCRIPT_CALLS, self._cursor.unused())
+            self._root.attributes[sc.UNUSED_SCRIPT_CALLS] = self._cursor.unused()
         if self.failure is not None:
-            self._root.set_attribute(sc.ERROR_TYPE, type(self.failure).__qualname__)
-            self._root.set_status(Status(StatusCode.ERROR, clean_message(str(self.failure))))
+            self._root.attributes[sc.ERROR_TYPE] = type(self.failure).__qualname__
+            self._root.error = clean_message(str(self.failure))
         self._end_ns = self._recorder.clock.now_ns()
         self._root.end(self._end_ns)
         self._recorder.deliver(self.trace_id)
@@ -308,13 +299,21 @@ _REQUEST_FIELDS = {
 }
 
 
-def _request_attributes(body: Json) -> dict[str, Any]:
-    attributes = {}
+def _add_request_attributes(attributes: dict[str, Any], body: Json) -> None:
     for attribute, names in _REQUEST_FIELDS.items():
-        value = next((body[name] for name in names if body.get(name) is not None), None)
-        if isinstance(value, str | bool | int | float):
-            attributes[attribute] = value
+        for name in names:
+            value = body.get(name)
+            if value is not None:
+                if isinstance(value, str | bool | int | float):
+                    attributes[attribute] = value
+                break
     attributes.setdefault(sc.REQUEST_STREAM, False)
     if isinstance(body.get("n"), int) and body["n"] > 1:
         attributes[sc.REQUEST_CHOICES] = body["n"]
-    return attributes
+
+
+def _dumps(body: Json) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # a seed of more than 64 bits
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

@@ -26,3 +26,11 @@ class Clock:
     def now_ns(self) -> int:
         """Nanoseconds since the epoch."""
         return self._perf_ns() + self._offset_ns
+
+    def at(self, perf_ns: int) -> int:
+        """The epoch nanoseconds of a moment that was read from the counter itself."""
+        return perf_ns + self._offset_ns
+
+    def perf(self, epoch_ns: int) -> int:
+        """The other way: the counter's own value."""
+        return epoch_ns - self._offset_ns

@@ -7,18 +7,22 @@ author passes nothing. A graph node's run is recognised by the tag that LangGrap
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 from uuid import UUID
 
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, manager
 from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tracers.context import register_configure_hook
-from opentelemetry import trace
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanKind
 
 from profiler import semconv as sc
+from profiler.record import cost as costs
 from profiler.record.clock import Clock
+from profiler.record.cost import Cost
+from profiler.record.spans import Span
 from profiler.record.text import clean_message
 
 _STEP_TAG = "graph:step:"
@@ -32,7 +36,7 @@ class Node:
 
     __slots__ = ("place", "span")
 
-    def __init__(self, span: trace.Span, place: str) -> None:
+    def __init__(self, span: Span, place: str) -> None:
         self.span = span
         self.place = place
 
@@ -46,12 +50,12 @@ class GraphHandler(BaseCallbackHandler):
     ignore_retriever = True
     ignore_custom_event = True
 
-    def __init__(self, tracer: trace.Tracer, clock: Clock, root: trace.Span) -> None:
-        self._tracer = tracer
+    def __init__(self, clock: Clock, cost: Cost, root: Span) -> None:
         self._clock = clock
+        self._cost = cost
         self._root = Node(root, "")
         self._nodes: dict[UUID, Node] = {}
-        self._open: dict[UUID, trace.Span] = {}
+        self._open: dict[UUID, Span] = {}
 
     def current(self) -> Node:
         """The node in whose run the calling code is; the root outside of any."""
@@ -73,26 +77,22 @@ class GraphHandler(BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """Open a step if the run is a graph node's; remember whose child it is in any case."""
+        began_ns = costs.now_ns()
         parent = self._parent(parent_run_id)
-        number = next((tag[len(_STEP_TAG) :] for tag in tags or () if tag.startswith(_STEP_TAG)), None)
-        if number is None:
+        for tag in tags or ():
+            if tag.startswith(_STEP_TAG):
+                node, place = _place(parent.place, metadata or {})
+                attributes = {
+                    sc.STEP_NODE: node,
+                    sc.STEP_NUMBER: int(tag[len(_STEP_TAG) :]),
+                    sc.STEP_PLACE: place,
+                    sc.STEP_GRAPH: str(parent_run_id or ""),
+                }
+                self._start(run_id, parent, f"step {node}", place, attributes)
+                break
+        else:
             self._nodes[run_id] = parent
-            return
-        node, place = _place(parent.place, metadata or {})
-        span = self._tracer.start_span(
-            f"step {node}",
-            trace.set_span_in_context(parent.span),
-            SpanKind.INTERNAL,
-            {
-                sc.STEP_NODE: node,
-                sc.STEP_NUMBER: int(number),
-                sc.STEP_PLACE: place,
-                sc.STEP_GRAPH: str(parent_run_id or ""),
-            },
-            start_time=self._clock.now_ns(),
-        )
-        self._nodes[run_id] = Node(span, place)
-        self._open[run_id] = span
+        self._cost.graph(began_ns)
 
     def on_chain_end(self, outputs: Any, *, run_id: UUID, **_: Any) -> None:  # noqa: ARG002
         """Close the step, if the run was one."""
@@ -115,21 +115,15 @@ class GraphHandler(BaseCallbackHandler):
         **_: Any,
     ) -> None:
         """Open an `execute_tool` span."""
+        began_ns = costs.now_ns()
         parent = self._parent(parent_run_id)
         name = str((serialized or {}).get("name") or "tool")
         attributes = {sc.OPERATION: sc.OP_EXECUTE_TOOL, sc.TOOL_NAME: name, sc.TOOL_TYPE: "function"}
         if tool_call_id:
             attributes[sc.TOOL_CALL_ID] = tool_call_id
-        span = self._tracer.start_span(
-            f"{sc.OP_EXECUTE_TOOL} {name}",
-            trace.set_span_in_context(parent.span),
-            SpanKind.INTERNAL,
-            attributes,
-            start_time=self._clock.now_ns(),
-        )
         place = f"{parent.place}/{name}" if parent.place else name
-        self._nodes[run_id] = Node(span, place)
-        self._open[run_id] = span
+        self._start(run_id, parent, f"{sc.OP_EXECUTE_TOOL} {name}", place, attributes)
+        self._cost.graph(began_ns)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **_: Any) -> None:
         """Close the tool's span; a tool that handed its error back as text has failed all the same."""
@@ -152,19 +146,25 @@ class GraphHandler(BaseCallbackHandler):
     def _parent(self, run_id: UUID | None) -> Node:
         return self._nodes.get(run_id, self._root) if run_id else self._root
 
+    def _start(self, run_id: UUID, parent: Node, name: str, place: str, attributes: dict[str, Any]) -> None:
+        span = parent.span.child(name, SpanKind.INTERNAL, attributes, self._clock.now_ns())
+        self._nodes[run_id] = Node(span, place)
+        self._open[run_id] = span
+
     def _close(self, run_id: UUID, error: BaseException | None, error_type: str | None = None) -> None:
         span = self._open.pop(run_id, None)
         if span is None:
             return
-        end_ns = self._clock.now_ns()
+        began_ns = costs.now_ns()
         if error is not None:
             error_type = type(error).__qualname__
-            span.set_status(Status(StatusCode.ERROR, clean_message(str(error))))
+            span.error = clean_message(str(error))
         elif error_type is not None:
-            span.set_status(Status(StatusCode.ERROR))
+            span.error = ""
         if error_type is not None:
-            span.set_attribute(sc.ERROR_TYPE, error_type)
-        span.end(end_ns)
+            span.attributes[sc.ERROR_TYPE] = error_type
+        span.end(self._clock.now_ns())
+        self._cost.graph(began_ns)
 
 
 def _place(parent: str, metadata: dict[str, Any]) -> tuple[str, str]:
@@ -179,3 +179,44 @@ def _place(parent: str, metadata: dict[str, Any]) -> tuple[str, str]:
 def _is_control_flow(error: BaseException) -> bool:
     langgraph = sys.modules.get("langgraph.errors")
     return langgraph is not None and isinstance(error, langgraph.GraphBubbleUp)
+
+
+@contextmanager
+def spare_models() -> Iterator[None]:
+    """Keep the handler off the runs of models, which it ignores: LangChain calls every handler for every token.
+
+    In an async run each such call of a handler that wants none of it costs as much as a turn of the event loop, more
+    than all the rest of recording. Only the model's own run is spared: what hangs below it finds the handler as before.
+    """
+    undo: list[tuple[Any, str, Any]] = []
+    try:
+        for owner, wrap in ((manager.CallbackManager, _sparing), (manager.AsyncCallbackManager, _sparing_async)):
+            for name in ("on_chat_model_start", "on_llm_start"):
+                original = vars(owner).get(name)
+                if original is not None:
+                    setattr(owner, name, wrap(original))
+                    undo.append((owner, name, original))
+        yield
+    finally:
+        for owner, name, original in undo:
+            setattr(owner, name, original)
+
+
+def _sparing(original: Callable[..., Any]) -> Callable[..., Any]:
+    def start(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return _without_ours(original(self, *args, **kwargs))
+
+    return start
+
+
+def _sparing_async(original: Callable[..., Any]) -> Callable[..., Any]:
+    async def start(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return _without_ours(await original(self, *args, **kwargs))
+
+    return start
+
+
+def _without_ours(runs: list[Any]) -> list[Any]:
+    for run in runs:
+        run.handlers = [handler for handler in run.handlers if not isinstance(handler, GraphHandler)]
+    return runs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,11 @@ def bears_token(choice: Json) -> bool:
     return delta.get("content") == "" and "role" not in delta
 
 
+def _is_text(choice: Json) -> bool:
+    delta = choice.get("delta") or {}
+    return len(delta) == 1 and bool(delta.get("content")) and not (choice.get("finish_reason") or choice.get("index"))
+
+
 @dataclass(slots=True)
 class Reply:
     """What one response said: filled chunk by chunk, or at once from a whole body."""
@@ -60,6 +66,7 @@ class Reply:
     finish_reasons: list[str] = field(default_factory=list)
     usage: Json | None = None
     metrics: Json | None = None
+    text_alone: bool = False  # all that the last chunk brought: the next may differ in it and nothing else
     error: str | None = None  # an error object inside a 200 response
     done: bool = False
     token_times_ns: list[int] = field(default_factory=list)
@@ -69,17 +76,25 @@ class Reply:
 
     def take_chunk(self, chunk: Json, arrival_ns: int) -> bool:
         """Take one streamed object; True if it brought output of the model."""
+        self.text_alone = False
         if chunk.get("error"):
             self.error = error_text(chunk)
             return False
         self._take_common(chunk)
         token = False
-        for choice in chunk.get("choices") or ():
+        choices: Sequence[Json] = chunk.get("choices") or ()
+        for choice in choices:
             token = bears_token(choice) or token
             self._take_choice(choice, choice.get("delta") or {})
+        self.text_alone = token and len(choices) == 1 and _is_text(choices[0]) and not chunk.get("usage")
         if token:
             self.token_times_ns.append(arrival_ns)
         return token
+
+    def take_text(self, text: str, arrival_ns: int) -> None:
+        """Take a chunk that brought this text and otherwise told what the one before it did."""
+        self.content.append(text)
+        self.token_times_ns.append(arrival_ns)
 
     def take_body(self, body: Json) -> None:
         """Take a whole, unstreamed response."""
@@ -92,8 +107,8 @@ class Reply:
         self.done = True
 
     def _take_common(self, data: Json) -> None:
-        self.response_id = data.get("id") or self.response_id
-        self.model = data.get("model") or self.model
+        self.response_id = _text(data.get("id")) or self.response_id
+        self.model = _text(data.get("model")) or self.model
         if data.get("usage"):
             self.usage = data["usage"]
         if data.get("metrics"):
@@ -101,7 +116,7 @@ class Reply:
 
     def _take_choice(self, choice: Json, said: Json) -> None:
         if choice.get("finish_reason"):
-            self.finish_reasons.append(choice["finish_reason"])
+            self.finish_reasons.append(str(choice["finish_reason"]))
         if choice.get("index"):
             return  # what the first choice said is what a script keeps
         text = said.get("content") or choice.get("text")
@@ -186,6 +201,10 @@ def parse_json(data: bytes) -> Json | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _integer(data: Any, name: str) -> int | None:

@@ -1,113 +1,99 @@
-"""The recorder: hands out chains, collects their spans, gives each finished chain to its sinks."""
+"""The recorder: starts the traces of chains, keeps their spans, gives each finished chain to its sinks."""
 
 from __future__ import annotations
 
 import random
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import Tracer
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from profiler import __version__
 from profiler import semconv as sc
+from profiler.record import cost as costs
 from profiler.record.clock import Clock
+from profiler.record.cost import Cost
+from profiler.record.lag import LagProbe
+from profiler.record.spans import Attributes, Span
 
 Sink = Callable[[Sequence[ReadableSpan]], None]
 
-# The SDK's defaults keep the last 128 attributes and events of a span and say nothing of the others.
-_NO_LIMITS = SpanLimits(
-    max_attributes=1_000_000,
-    max_span_attributes=1_000_000,
-    max_events=1_000_000,
-    max_links=1_000_000,
-)
-
-
-class ChainCollector(SpanProcessor):
-    """Keeps the ended spans of each trace together and hands them on when the root has ended.
-
-    Unlike the SDK's batch processor it has no queue that could overflow: nothing is ever evicted.
-    """
-
-    def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._sinks = sinks
-        self._lock = threading.Lock()
-        self._ended: dict[int, list[ReadableSpan]] = {}
-        self.started = 0
-
-    def on_start(self, span: Span, parent_context: object = None) -> None:  # noqa: ARG002
-        """Count it."""
-        with self._lock:
-            self.started += 1
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Keep it."""
-        with self._lock:
-            self._ended.setdefault(span.context.trace_id, []).append(span)
-
-    def deliver(self, trace_id: int | None = None) -> None:
-        """Hand on what has ended of one trace, or of all."""
-        with self._lock:
-            keys = list(self._ended) if trace_id is None else [trace_id]
-            batches = [self._ended.pop(key) for key in keys if key in self._ended]
-        for spans in batches:
-            for sink in self._sinks:
-                sink(spans)
-
-    def shutdown(self) -> None:
-        """Nothing is held back: the recorder delivers."""
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002
-        """Nothing to flush."""
-        return True
-
-
-class _OwnIds(IdGenerator):
-    """Ids from a generator of their own: an agent that seeds `random` must not make runs share trace ids."""
-
-    def __init__(self) -> None:
-        self._random = random.Random(secrets.randbits(128))  # noqa: S311 - ids are not secrets
-
-    def generate_span_id(self) -> int:
-        return self._random.getrandbits(64) or 1
-
-    def generate_trace_id(self) -> int:
-        return self._random.getrandbits(128) or 1
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
+_UNSET = Status(StatusCode.UNSET)
 
 
 class Recorder(AbstractContextManager["Recorder"]):
-    """One run's source of spans."""
+    """One run's source of spans. Nothing is ever evicted: what has ended is kept until its chain is delivered.
+
+    Ids come from a generator of their own: an agent that seeds `random` must not make runs share trace ids.
+    """
 
     def __init__(self, *, service_name: str, resource: dict[str, str], sinks: Sequence[Sink]) -> None:
         self.clock = Clock()
-        self._collector = ChainCollector(sinks)
-        self._provider = TracerProvider(
-            sampler=ALWAYS_ON,
-            resource=Resource({"service.name": service_name, **resource}, sc.SCHEMA_URL),
-            shutdown_on_exit=False,
-            id_generator=_OwnIds(),
-            span_limits=_NO_LIMITS,
-        )
-        # OTEL_SDK_DISABLED is meant for an application's own telemetry; a profiler that records nothing is none.
-        self._provider._disabled = False  # noqa: SLF001
-        self._provider.add_span_processor(self._collector)
-        self.tracer: Tracer = self._provider.get_tracer(sc.SCOPE, __version__, schema_url=sc.SCHEMA_URL)
+        self.cost = Cost()
+        self.lag: LagProbe | None = None  # of the loop that the run's chains share
+        self.spans_started = 0
+        self._sinks = sinks
+        self._resource = Resource({"service.name": service_name, **resource}, sc.SCHEMA_URL)
+        self._scope = InstrumentationScope(sc.SCOPE, __version__, sc.SCHEMA_URL)
+        self._bits = random.Random(secrets.randbits(128)).getrandbits  # noqa: S311 - ids are not secrets
+        self._lock = threading.Lock()
+        self._ended: dict[int, list[Span]] = {}
 
-    @property
-    def spans_started(self) -> int:
-        """How many spans were begun."""
-        return self._collector.started
+    def start_trace(self, name: str, attributes: Attributes, start_ns: int) -> Span:
+        """Start a root span with a trace of its own."""
+        return Span(self, name, SpanKind.INTERNAL, self._bits(128) or 1, None, attributes, start_ns)
+
+    def new_span_id(self) -> int:
+        """An id for a span that starts now."""
+        with self._lock:
+            self.spans_started += 1
+        return self._bits(64) or 1
+
+    def ended(self, span: Span) -> None:
+        """Keep a span that is over."""
+        with self._lock:
+            self._ended.setdefault(span.trace_id, []).append(span)
 
     def deliver(self, trace_id: int) -> None:
-        """Write a finished chain."""
-        self._collector.deliver(trace_id)
+        """Hand a finished chain to the sinks."""
+        began_ns = costs.now_ns()
+        with self._lock:
+            spans = self._ended.pop(trace_id, None)
+        if spans:
+            self._hand_on(spans)
+            self.cost.chain(began_ns, len(spans))
+
+    def _hand_on(self, spans: Iterable[Span]) -> None:
+        readable = [self._readable(span) for span in spans]
+        for sink in self._sinks:
+            sink(readable)
+
+    def _readable(self, span: Span) -> ReadableSpan:
+        context = SpanContext(span.trace_id, span.span_id, is_remote=False, trace_flags=_SAMPLED)
+        parent = None
+        if span.parent_id is not None:
+            parent = SpanContext(span.trace_id, span.parent_id, is_remote=False, trace_flags=_SAMPLED)
+        return ReadableSpan(
+            name=span.name,
+            context=context,
+            parent=parent,
+            resource=self._resource,
+            attributes=span.attributes,
+            kind=span.kind,
+            status=_UNSET if span.error is None else Status(StatusCode.ERROR, span.error or None),
+            start_time=span.start_ns,
+            end_time=span.end_ns,
+            instrumentation_scope=self._scope,
+        )
 
     def __exit__(self, *_: object) -> None:
-        self._collector.deliver()
-        self._provider.shutdown()
+        with self._lock:  # of chains that never ended, or ended while a step of theirs went on
+            left, self._ended = self._ended, {}
+        for spans in left.values():
+            self._hand_on(spans)

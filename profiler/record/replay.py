@@ -13,6 +13,7 @@ from typing import Any
 from profiler.record.protocol import TEXT, Json
 from profiler.script import ScriptedCall
 
+_NOTHING: Json = {}
 # Each could end the output early, or make the engine do something else than emit N tokens.
 _UNSCRIPTABLE = (
     "stop",
@@ -51,9 +52,11 @@ def adapt_request(
     """
     sent = dict(body)
     changes: dict[str, Any] = {}
+    removed: tuple[str, ...] = ()
     if scripted is not None:
         length = scripted.output_tokens
-        for name in (*_UNSCRIPTABLE, "max_tokens"):
+        removed = (*_UNSCRIPTABLE, "max_tokens")
+        for name in removed:
             sent.pop(name, None)
         changes["max_tokens" if operation == TEXT else "max_completion_tokens"] = length
         changes["min_tokens"] = length
@@ -71,7 +74,7 @@ def adapt_request(
     if (changes.get("stream") or body.get("stream")) and not usage_wanted:
         changes["stream_options"] = {**options, "include_usage": True}
     sent.update(changes)
-    changed = sorted(name for name in {*body, *sent} if body.get(name) != sent.get(name))
+    changed = sorted(name for name in {*removed, *changes} if body.get(name) != sent.get(name))
     wanted = body.get("n")
     choices = wanted if isinstance(wanted, int) and wanted > 1 else 1
     return Adaptation(sent, tuple(changed), usage_wanted, choices)
@@ -98,7 +101,19 @@ class StreamRewriter:
     After the k-th of N token chunks the agent has k/N of the characters; the finishing chunk brings the rest.
     """
 
-    __slots__ = ("_calls", "_choices", "_finish", "_length", "_segments", "_sent", "_text", "_tokens", "_tokens_seen")
+    __slots__ = (
+        "_at",
+        "_begin",
+        "_calls",
+        "_choices",
+        "_finish",
+        "_length",
+        "_segments",
+        "_sent",
+        "_text",
+        "_tokens",
+        "_tokens_seen",
+    )
 
     def __init__(self, scripted: ScriptedCall, ordinal: int, operation: str, choices: int = 1) -> None:
         self._choices = choices
@@ -106,46 +121,67 @@ class StreamRewriter:
         self._finish = scripted.finish
         self._tokens = scripted.output_tokens
         self._tokens_seen = 0
-        self._sent = 0
+        self._sent = 0  # characters that the agent has
+        self._at = 0  # the segment that it is in, which begins after `_begin` characters
+        self._begin = 0
         arguments = [json.dumps(call.arguments, ensure_ascii=False) for call in scripted.tool_calls]
         self._calls = list(zip(call_ids(scripted, ordinal), (call.name for call in scripted.tool_calls), strict=True))
         self._segments = [scripted.content, *arguments]
         self._length = sum(map(len, self._segments))
+
+    def next_text(self) -> str | None:
+        """What stands for a chunk of one token that brings text alone; None, and nothing done, if more would stand."""
+        seen = self._tokens_seen + 1
+        upto = self._length if seen >= self._tokens else self._length * seen // self._tokens
+        if self._text or self._choices > 1 or upto > len(self._segments[0]):
+            return None
+        self._tokens_seen = seen
+        part = self._segments[0][self._sent : upto]
+        self._sent = max(self._sent, upto)
+        return part
 
     def rewrite(self, chunk: Json, *, token: bool) -> Json:
         """The chunk with the script's words in place of the engine's; the input is not changed."""
         choices = chunk.get("choices")
         if not choices:
             return chunk
-        choice = next((choice for choice in choices if not choice.get("index")), choices[0])
+        choice = choices[0]
+        if choice.get("index") and len(choices) > 1:
+            choice = next((choice for choice in choices if not choice.get("index")), choice)
         finished = bool(choice.get("finish_reason"))
-        self._tokens_seen += token
-        upto = self._length if finished else self._length * min(self._tokens_seen, self._tokens) // self._tokens
-        new = {**choice, "finish_reason": self._finish if finished else None}
+        self._tokens_seen = seen = self._tokens_seen + token
+        upto = self._length if finished or seen >= self._tokens else self._length * seen // self._tokens
         said = self._advance(upto)
+        new = choice.copy()
+        new["index"] = 0
+        new["finish_reason"] = self._finish if finished else None
         if self._text:
             new["text"] = said.get("content", "")
         else:
-            role = (choice.get("delta") or {}).get("role")
-            new["delta"] = {**({"role": role} if role else {}), **said}
+            role = (choice.get("delta") or _NOTHING).get("role")
             if not said and not finished:
-                new["delta"].setdefault("content", "")
-        return {**chunk, "choices": [{**new, "index": index} for index in range(self._choices)]}
+                said = {"content": ""}
+            new["delta"] = {"role": role, **said} if role else said
+        rewritten = chunk.copy()
+        rewritten["choices"] = [new, *({**new, "index": index} for index in range(1, self._choices))]
+        return rewritten
 
     def _advance(self, upto: int) -> Json:
         """The delta that brings the agent from what it has to `upto` characters."""
         said: Json = {}
-        begin = 0
-        for index, segment in enumerate(self._segments):
-            low, high = max(self._sent - begin, 0), min(upto - begin, len(segment))
+        while self._sent < upto:
+            segment = self._segments[self._at]
+            low, high = self._sent - self._begin, min(upto - self._begin, len(segment))
             if high > low:
                 part = segment[low:high]
-                if index == 0:
+                if self._at == 0:
                     said["content"] = part
                 else:
-                    said.setdefault("tool_calls", []).append(self._tool_delta(index - 1, part, first=low == 0))
-            begin += len(segment)
-        self._sent = max(self._sent, upto)
+                    said.setdefault("tool_calls", []).append(self._tool_delta(self._at - 1, part, first=low == 0))
+                self._sent = self._begin + high
+            else:
+                self._begin += len(segment)
+                self._at += 1
         return said
 
     def _tool_delta(self, index: int, part: str, *, first: bool) -> Json:

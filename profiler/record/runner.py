@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
+import socket
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from profiler.errors import DataError, EngineDied, Interrupted, ProfilerError, ScriptMismatch, StoreError
 from profiler.record.agent import Agent
 from profiler.record.chain import Chain, RecordingOptions, active_chain
+from profiler.record.graph import spare_models
+from profiler.record.lag import LagProbe
 from profiler.record.recorder import Recorder
 from profiler.record.text import clean_message
 from profiler.record.threads import carry_context
 from profiler.record.wire import Outgoing, watch_wire
 from profiler.script import Script, ScriptedCall, TaskScript
-from profiler.store.manifest import Failure
+from profiler.store.manifest import Failure, LoopLag, RecordingCost
 from profiler.tasks import Task
 
 _CONNECTION_ERRORS = (
@@ -31,7 +37,9 @@ _CONNECTION_ERRORS = (
 )
 _LAST_STEPS_S = 1.0
 _EXECUTOR_THREADS = 64  # for blocking nodes and tools of chains that run at once
-_UNREACHABLE_AFTER = 3  # chains in a row that could not connect: an attached engine is gone
+_UNREACHABLE_AFTER = 3  # chains in a row that could not connect: an attached engine may be gone
+_LISTEN_ATTEMPTS = 3
+_LISTEN_WAIT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,9 @@ class Outcome:
     calls_outside_chains: int = 0
     calls_not_followed: int = 0  # requests for an engine by an API that the recorder does not know
     abandoned: bool = False  # something of the agent's may still be running
+    loop_lag: LoopLag | None = None
+    suspect: list[str] = field(default_factory=list)  # why the times may be less exact than they look
+    recording_cost: RecordingCost | None = None
     spoken: dict[str, list[ScriptedCall]] = field(default_factory=dict)
 
     def script(self) -> Script:
@@ -120,7 +131,13 @@ class Runner:
         main = loop.create_task(self._run())
         before = self._take_signals(loop)
         try:
-            with watch_wire(self._begin_call, self._not_followed), carry_context():
+            with (
+                watch_wire(self._begin_call, self._not_followed),
+                spare_models(),
+                carry_context(),
+                _old_objects_frozen(),
+                self._watched(loop),
+            ):
                 loop.run_until_complete(main)
         except KeyboardInterrupt:  # the second one, or an agent that holds the loop
             self._outcome.fatal = self._outcome.fatal or Interrupted("interrupted")
@@ -130,6 +147,18 @@ class Runner:
                 signal.signal(number, handler)
             self._wind_up(loop, executor)
         return self._outcome
+
+    @contextmanager
+    def _watched(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Keep account of how late the loop is and what recording takes."""
+        self._recorder.lag = lag = LagProbe()
+        lag.start(loop)
+        try:
+            yield
+        finally:
+            lag.stop()
+            self._outcome.loop_lag, self._outcome.suspect = lag.summary(), lag.reasons()
+            self._outcome.recording_cost = self._recorder.cost.summary()
 
     def _wind_up(self, loop: asyncio.AbstractEventLoop, executor: ThreadPoolExecutor) -> None:
         """Close the loop; never wait for a thread that a chain has left behind."""
@@ -238,7 +267,11 @@ class Runner:
     def _check_connection(self, chain: Chain) -> None:
         kind = type(chain.failure).__qualname__
         self._unreachable = self._unreachable + 1 if kind in _CONNECTION_ERRORS else 0
-        if self._unreachable >= _UNREACHABLE_AFTER:
+        if self._unreachable < _UNREACHABLE_AFTER:
+            return
+        if _listens(self._plan.options.engine):  # it fails often, but it is there
+            self._unreachable = 0
+        else:
             raise EngineDied(
                 f"the engine does not answer any more: {self._unreachable} chains in a row ended with {kind}",
                 remedy="see that it is still running; the chains that had finished are kept",
@@ -254,3 +287,29 @@ class Runner:
     def _not_followed(self) -> None:
         if active_chain.get() is not None:
             self._outcome.calls_not_followed += 1
+
+
+def _listens(engine: tuple[str, int] | None) -> bool:
+    """Whether something takes connections there; asked for a while, because a server may be restarting."""
+    if engine is None:
+        return False
+    for attempt in range(_LISTEN_ATTEMPTS):
+        try:
+            socket.create_connection(engine, timeout=_LISTEN_WAIT_S).close()
+        except OSError:
+            if attempt + 1 < _LISTEN_ATTEMPTS:
+                time.sleep(_LISTEN_WAIT_S)
+        else:
+            return True
+    return False
+
+
+@contextmanager
+def _old_objects_frozen() -> Iterator[None]:
+    """Spare the collector what was there before: walking all of the agent's libraries stops everything for long."""
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

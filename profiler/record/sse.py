@@ -28,13 +28,13 @@ class Event(NamedTuple):
 class Decoder:
     """Feed it blocks of any size; it returns the events that are complete.
 
-    Joining the `raw` of all events and `rest()` gives back the input byte for byte.
+    Joining the `raw` of all events and `rest()` gives back the input byte for byte. `held` is what no event has ended.
     """
 
-    __slots__ = ("_buffer", "_scan_from")
+    __slots__ = ("_scan_from", "held")
 
     def __init__(self) -> None:
-        self._buffer = b""
+        self.held = b""
         self._scan_from = 0
 
     def feed(self, block: bytes) -> list[Event]:
@@ -43,7 +43,7 @@ class Decoder:
         Raises:
             EventTooLarge: an event exceeds the bound; the stream is not worth holding.
         """
-        buffer = self._buffer + block if self._buffer else block
+        buffer = self.held + block if self.held else block
         if b"\r" in buffer:
             return self._feed_with_cr(buffer)
         events: list[Event] = []
@@ -85,13 +85,24 @@ class Decoder:
     def _keep(self, rest: bytes) -> None:
         if len(rest) > MAX_EVENT_BYTES:
             raise EventTooLarge(f"a server-sent event exceeds {MAX_EVENT_BYTES} bytes")
-        self._buffer = rest
+        self.held = rest
         self._scan_from = max(0, len(rest) - 1)
 
     def rest(self) -> bytes:
         """Hand over what no empty line has ended yet, and forget it."""
-        rest, self._buffer, self._scan_from = self._buffer, b"", 0
+        rest, self.held, self._scan_from = self.held, b"", 0
         return rest
+
+
+def only_data(block: bytes) -> bytes | None:
+    """The data of a block that is one whole event of one data line, as nearly every block is; otherwise None.
+
+    Only for a decoder that holds nothing back.
+    """
+    last_two = len(block) - 2
+    if block.find(_LF) == last_two and block[-1] == _LF and block[:6] == b"data: " and _CR not in block:
+        return block[6:last_two]
+    return None
 
 
 def _data_of(raw: bytes) -> bytes:

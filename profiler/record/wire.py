@@ -16,11 +16,14 @@ from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol
 
+from profiler.record import cost as costs
+from profiler.record.arrival import line_of, watch_arrivals
 from profiler.record.call import Call
 from profiler.record.protocol import Json, is_other_operation, operation_of, parse_json
 
 _SEEN = "profiler.seen"  # request extension: a transport that wraps another must not be recorded twice
 _VOID_HEADERS = (b"content-length", b"content-encoding", b"transfer-encoding")
+_SET_HEADERS = (b"content-length", b"traceparent", b"accept-encoding")
 
 
 class Outgoing(Protocol):
@@ -69,7 +72,8 @@ def watch_wire(begin: Begin, not_followed: Callable[[], None] = lambda: None) ->
                 undo += _replace(module, class_name, "handle_request", _sync_handler, watch)
             for class_name in ("AsyncHTTPTransport", "MockTransport", "ASGITransport"):
                 undo += _replace(module, class_name, "handle_async_request", _async_handler, watch)
-        yield
+        with watch_arrivals():
+            yield
     finally:
         for owner, name, original in undo:
             setattr(owner, name, original)
@@ -95,8 +99,10 @@ def _sync_handler(module: ModuleType, original: Any, watch: _Watch) -> Any:
         operation = watch.operation_of(request)
         if operation is None or _SEEN in request.extensions:
             return original(self, request)
+        content = request.read()
+        began_ns = costs.now_ns()
         try:
-            outgoing = watch.begin_call(operation, request, request.read())
+            outgoing = watch.begin_call(operation, request, content)
         except Refused as refused:
             return _refusal(module, request, refused)
         if outgoing is None:
@@ -109,8 +115,10 @@ def _sync_handler(module: ModuleType, original: Any, watch: _Watch) -> Any:
                 agents(name, info)
 
         agents = request.extensions.get("trace")
+        sent = _rebuilt(module, request, outgoing, on_trace)
+        call.begun(began_ns)
         try:
-            response = original(self, _rebuilt(request, outgoing, on_trace))
+            response = original(self, sent)
         except BaseException as error:
             call.finish(error)
             raise
@@ -125,8 +133,10 @@ def _async_handler(module: ModuleType, original: Any, watch: _Watch) -> Any:
         operation = watch.operation_of(request)
         if operation is None or _SEEN in request.extensions:
             return await original(self, request)
+        content = await request.aread()
+        began_ns = costs.now_ns()
         try:
-            outgoing = watch.begin_call(operation, request, await request.aread())
+            outgoing = watch.begin_call(operation, request, content)
         except Refused as refused:
             return _refusal(module, request, refused)
         if outgoing is None:
@@ -139,8 +149,10 @@ def _async_handler(module: ModuleType, original: Any, watch: _Watch) -> Any:
                 await agents(name, info)
 
         agents = request.extensions.get("trace")
+        sent = _rebuilt(module, request, outgoing, on_trace)
+        call.begun(began_ns)
         try:
-            response = await original(self, _rebuilt(request, outgoing, on_trace))
+            response = await original(self, sent)
         except BaseException as error:
             call.finish(error)
             raise
@@ -150,12 +162,17 @@ def _async_handler(module: ModuleType, original: Any, watch: _Watch) -> Any:
     return handle_async_request
 
 
-def _rebuilt(request: Any, outgoing: Outgoing, on_trace: Callable[..., Any]) -> Any:
-    headers = request.headers.copy()
-    headers.pop("content-length", None)
-    headers.update(outgoing.headers)
-    extensions = {**request.extensions, "trace": on_trace, _SEEN: True}
-    return type(request)(request.method, request.url, headers=headers, content=outgoing.content, extensions=extensions)
+def _rebuilt(module: ModuleType, request: Any, outgoing: Outgoing, on_trace: Callable[..., Any]) -> Any:
+    headers = [(name, value) for name, value in request.headers.raw if name.lower() not in _SET_HEADERS]
+    headers += [(name.encode(), value.encode()) for name, value in outgoing.headers.items()]
+    headers.append((b"content-length", b"%d" % len(outgoing.content)))
+    return type(request)(
+        request.method,
+        request.url,
+        headers=headers,
+        stream=module.ByteStream(outgoing.content),
+        extensions={**request.extensions, "trace": on_trace, _SEEN: True},
+    )
 
 
 def _refusal(module: ModuleType, request: Any, refused: Refused) -> Any:
@@ -165,7 +182,12 @@ def _refusal(module: ModuleType, request: Any, refused: Refused) -> Any:
 
 def _answer(module: ModuleType, response: Any, call: Call, stream: Any) -> Any:
     headers = response.headers
-    call.on_headers(response.status_code, headers.get("content-type", ""), headers.get("content-encoding", ""))
+    call.on_headers(
+        response.status_code,
+        headers.get("content-type", ""),
+        headers.get("content-encoding", ""),
+        line_of(response),
+    )
     raw = headers.raw
     if call.rewrites:
         raw = [(name, value) for name, value in raw if name.lower() not in _VOID_HEADERS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from profiler.analysis.reconcile import Reconciled
 from profiler.analysis.summary import Summary
 from profiler.report.text import count, plural, safe
 from profiler.store.manifest import Manifest
@@ -9,9 +10,11 @@ from profiler.store.manifest import Manifest
 _NOTES_SHOWN = 5
 
 
-def caveats(summary: Summary, manifest: Manifest | None, notes: list[str]) -> list[str]:
+def caveats(
+    summary: Summary, manifest: Manifest | None, notes: list[str], engine_log: Reconciled | None = None
+) -> list[str]:
     """One sentence each, the gravest first."""
-    found = [*_of_run(manifest), *_of_figures(summary)]
+    found = [*_of_run(manifest), *_of_engine_log(engine_log), *_of_figures(summary)]
     found += [safe(note) for note in notes[:_NOTES_SHOWN]]
     if len(notes) > _NOTES_SHOWN:
         found.append(f"{len(notes) - _NOTES_SHOWN} more such remarks on the trace file")
@@ -30,8 +33,14 @@ def _of_run(manifest: Manifest | None) -> list[str]:
         )
     elif manifest.status == "failed":
         found.append(f"the run broke off: {safe(manifest.error or 'unknown')}")
+    found += [f"the times may be inexact: {safe(reason)}" for reason in manifest.suspect]
     if manifest.status != "running" and manifest.spans.started != manifest.spans.written:
         found.append(f"{manifest.spans.started} spans were started and {manifest.spans.written} written")
+    if manifest.engine.get("simulated"):
+        of_what = f" of {safe(manifest.engine['device'])}" if manifest.engine.get("device") else ""
+        found.append(
+            f"the times are simulated: the embedded engine follows a time model{of_what}; for real ones, --backend vllm"
+        )
     if manifest.engine.get("random_weights"):
         said = "its words are the script's" if manifest.script else "its words are random"
         found.append(f"the model has random weights: its timing is real, its text is not ({said})")
@@ -45,6 +54,14 @@ def _of_run(manifest: Manifest | None) -> list[str]:
             f"{requests} to an API that is not followed (embeddings, responses …): their time counts as framework"
         )
     return found
+
+
+def _of_engine_log(joined: Reconciled | None) -> list[str]:
+    """The embedded engine knows what reached it: nothing of that may be missing in the trace."""
+    if joined is None or joined.recorded == joined.requests:
+        return []
+    missing = joined.requests - joined.recorded
+    return [f"{missing} of {plural(joined.requests, 'request')} in the engine's log are in no finished chain"]
 
 
 def _of_figures(summary: Summary) -> list[str]:

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from profiler.analysis.summary import Compounding, StepRow, Summary
-from profiler.report.text import count, duration, percent, plural, safe
+from profiler.report.text import count, duration, percent, plural, safe, size
 from profiler.stats.quantiles import Quantile, chains_needed
-from profiler.store.manifest import Manifest
+from profiler.store.manifest import Manifest, RecordingCost
 
 _BAR_WIDTH = 28
 _OF_CALLS = ("prompt", "growth", "cached", "output", "TTFT", "TPOT")
@@ -61,6 +61,9 @@ def render(
         console.print()
         for caveat in caveats:
             console.print(Text(f"! {caveat}", style="yellow"))
+    if manifest is not None and manifest.recording_cost is not None and manifest.recording_cost.chains:
+        console.print()
+        console.print(Text(cost_sentence(manifest.recording_cost, summary), style="dim"))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
@@ -69,12 +72,16 @@ def _title(manifest: Manifest | None, source: str) -> str:
     if manifest is None:
         return safe(f"Chains in {source}", 300)
     engine = manifest.engine
-    version = f" {engine['version']}" if engine.get("version") else ""
-    device = f" on {engine['device']}" if engine.get("device") else ""
-    served = f"{engine.get('name', 'engine')}{version}{device}, model {engine.get('model', '?')}"
     agent = manifest.agent.get("name", "agent")
     concurrency = manifest.flags.get("concurrency", 1)
     load = f", {concurrency} chains at once" if concurrency != 1 else ""
+    if engine.get("simulated"):
+        return safe(
+            f"{agent} against the embedded engine, profile {engine.get('profile') or '?'}: simulated times{load}", 300
+        )
+    version = f" {engine['version']}" if engine.get("version") else ""
+    device = f" on {engine['device']}" if engine.get("device") else ""
+    served = f"{engine.get('name', 'engine')}{version}{device}, model {engine.get('model', '?')}"
     return safe(f"{agent} against {served}{load}", 300)
 
 
@@ -181,6 +188,25 @@ def _conclusions(summary: Summary) -> list[str]:
     if summary.compounding is not None:
         lines.append(compounding_sentence(summary.compounding))
     return [escape(safe(line, 400)) for line in lines]
+
+
+def cost_sentence(cost: RecordingCost, summary: Summary) -> str:
+    """What recording took, in one sentence; what is not known is left out."""
+    good = summary.chains - summary.failed
+    told = []
+    if cost.per_call_us is not None:
+        told.append(f"{duration(cost.per_call_us * 1000)} per call")
+    if cost.per_chunk_us is not None:
+        told.append(f"{duration(cost.per_chunk_us * 1000)} per streamed chunk")
+    if cost.per_chain_us is not None:
+        of_all = percent(cost.per_chain_us * 1000 * good / summary.total_ns) if summary.total_ns else "—"
+        told.append(f"{duration(cost.per_chain_us * 1000)} per chain with all of them ({of_all} of the chains' time)")
+    parts = [", ".join(told)]
+    if cost.memory_per_chain_bytes is not None:
+        parts.append(f"memory +{size(cost.memory_per_chain_bytes)} per chain")
+    if cost.spans_per_second is not None:
+        parts.append(f"{count(cost.spans_per_second)} spans/s")
+    return f"Recording cost  {'; '.join(part for part in parts if part)}"
 
 
 def compounding_sentence(compounding: Compounding) -> str:

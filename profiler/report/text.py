@@ -34,6 +34,15 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.1f}"  # noqa: PLR2004
 
 
+def size(number: int) -> str:
+    """Bytes, in thousands."""
+    if number < 1000:  # noqa: PLR2004
+        return f"{number} B"
+    if number < 999_500:  # noqa: PLR2004
+        return f"{_three_digits(number / 1e3)} kB"
+    return f"{_three_digits(number / 1e6)} MB"
+
+
 def plural(number: float | None, noun: str) -> str:
     """`1 chain`, `2 chains`."""
     return f"{count(number)} {noun}{'' if number == 1 else 's'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,8 @@ FORMAT: Final = "profiler-run"
 VERSION = 1
 SPANS_FILE = "spans.jsonl"
 MANIFEST_FILE = "run.json"
+
+Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Failure(BaseModel):
@@ -49,6 +51,30 @@ class Export(BaseModel):
     error: str | None = None
 
 
+class LoopLag(BaseModel):
+    """How late the event loop was for a timer, over the run."""
+
+    samples: int
+    p50_ms: Figure
+    p99_ms: Figure
+    max_ms: Figure
+
+
+class RecordingCost(BaseModel):
+    """What the recorder's own work took in a run, measured; what there was none of is missing."""
+
+    calls: int = 0
+    chunks: int = 0  # blocks of streamed answers, as they came from the socket
+    chains: int = 0
+    spans: int = 0
+    per_call_us: Figure | None = None  # without its chunks
+    per_chunk_us: Figure | None = None
+    per_chain_us: Figure | None = None  # everything: calls, chunks, steps, tools, encoding and writing
+    deliver_us: Figure | None = None  # of that, after the chain's end: encoding and writing
+    spans_per_second: int | None = None  # of the recorder's own time
+    memory_per_chain_bytes: int | None = None  # growth of the process after its first chain, the agent's included
+
+
 class Manifest(BaseModel):
     """Everything that a reader of the spans needs to know about how they came about."""
 
@@ -74,4 +100,7 @@ class Manifest(BaseModel):
     calls_outside_chains: int = 0
     calls_not_followed: int = 0
     export: Export | None = None
+    loop_lag: LoopLag | None = None
+    suspect: list[str] = Field(default_factory=list)  # reasons to doubt the figures' exactness
+    recording_cost: RecordingCost | None = None
     failures: list[Failure] = Field(default_factory=list)

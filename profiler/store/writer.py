@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from opentelemetry.exporter.otlp.json.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 
 from profiler.errors import StoreError, UsageError
 from profiler.store.manifest import MANIFEST_FILE, SPANS_FILE, Manifest
+from profiler.store.otlp import encode
 
 # A file name that is not UTF-8 reaches an error's text as lone surrogates; in JSON they can stand as escapes.
 _UTF8 = ("utf-8", "backslashreplace")
@@ -52,8 +52,7 @@ class RunWriter:
         """Append one chain's spans as one line. After a failure it writes nothing more: see `broken`."""
         if self.broken is not None:
             return
-        encoded = encode_spans(spans).to_dict()
-        line = memoryview(json.dumps(encoded, separators=(",", ":"), ensure_ascii=False).encode(*_UTF8) + b"\n")
+        line = memoryview(encode(spans))
         try:
             while line:
                 line = line[self._file.write(line) :]

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import operator
 import threading
+from contextlib import nullcontext
 from typing import Annotated, TypedDict
 
 import httpx2
 import openai
 import pytest
 from langchain.agents import create_agent
+from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackHandler, CallbackManager
+from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, StateGraph
@@ -19,6 +22,7 @@ from loopback import serve
 from recording import recorded
 
 from profiler import semconv as sc
+from profiler.record.graph import spare_models
 from profiler.script import Script, ScriptedCall, TaskScript, ToolCall
 
 
@@ -231,3 +235,56 @@ def test_a_call_from_a_thread_that_inherits_nothing_is_still_seen_by_the_wire():
         client.close()
     assert len(seen) == 1
     assert len(recording.calls()) == 1
+
+
+class Counting(BaseCallbackHandler):
+    """An agent's own handler."""
+
+    def __init__(self):
+        self.tokens = 0
+
+    def on_llm_new_token(self, token, **_):
+        self.tokens += 1
+
+
+@pytest.mark.parametrize("spared", [spare_models, nullcontext])
+def test_sparing_models_changes_neither_the_tree_nor_what_the_agents_own_handlers_see(spared):
+    own = Counting()
+
+    async def run(url):
+        async with httpx2.AsyncClient() as client:
+            model = ChatOpenAI(
+                model="test-model", base_url=url, api_key="x", streaming=True, max_retries=0, http_async_client=client
+            )
+            agent = create_agent(model, [add])
+            await agent.ainvoke({"messages": [{"role": "user", "content": "add"}]}, {"callbacks": [own]})
+
+    with serve() as (url, _), recorded(script=TWO_STEPS) as recording, spared():
+        asyncio.run(run(url))
+    assert [line.strip() for line in tree(recording.trace)].count("chat test-model") == 2
+    assert own.tokens > 0
+    steps = [span.name for span in recording.trace.spans if span.is_step]
+    assert steps == ["step model", "step tools", "step model"]
+
+
+def test_a_models_run_carries_no_handler_of_ours_while_models_are_spared():
+    seen = []
+
+    class Model(GenericFakeChatModel):
+        def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+            seen.append([type(handler).__name__ for handler in run_manager.handlers])
+            return super()._generate(messages, stop, run_manager, **kwargs)
+
+    with recorded():
+        for spared in (nullcontext, spare_models):
+            with spared():
+                Model(messages=iter(["one"])).invoke("question")
+    assert seen == [["GraphHandler"], []]
+
+
+def test_langchain_is_as_before_after_models_were_spared():
+    names = [(owner, name) for owner in (CallbackManager, AsyncCallbackManager) for name in vars(owner)]
+    before = {(owner, name): vars(owner)[name] for owner, name in names}
+    with spare_models():
+        assert any(vars(owner)[name] is not before[owner, name] for owner, name in names)
+    assert all(vars(owner)[name] is before[owner, name] for owner, name in names)

@@ -62,9 +62,9 @@ def send(endpoint, chains=1, wait_s=5.0):
     live = LiveExport(endpoint)
     with Recorder(service_name="agent", resource={}, sinks=[live.offer]) as recorder:
         for _ in range(chains):
-            span = recorder.tracer.start_span("chain")
-            span.end()
-            recorder.deliver(span.get_span_context().trace_id)
+            span = recorder.start_trace("chain", {}, 1)
+            span.end(2)
+            recorder.deliver(span.trace_id)
     return live.close(wait_s)
 
 

@@ -160,3 +160,8 @@ def test_a_first_chunk_long_after_what_the_engine_explains_is_told(ttft_us, told
     assert (
         any("1 of 1 call the first chunk came over 100 ms later" in each for each in found([good_chain(late)])) == told
     )
+
+
+def test_times_taken_on_a_late_loop_are_said_to_be_inexact():
+    reason = "the event loop was late by 30 ms at p99 (limit 10 ms)"
+    assert found(run=manifest(suspect=[reason])) == [f"the times may be inexact: {reason}"]

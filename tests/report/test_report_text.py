@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiler.report.text import count, duration, percent, plural, safe
+from profiler.report.text import count, duration, percent, plural, safe, size
 
 
 @pytest.mark.parametrize(
@@ -102,3 +102,11 @@ def test_safe_text_is_one_line_of_bounded_length_that_can_be_printed(raw, limit)
 def test_text_that_was_cut_says_so():
     assert safe("x" * 201) == "x" * 199 + "…"
     assert safe("x" * 200) == "x" * 200
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (4100, "4.10 kB"), (999_499, "999 kB"), (999_500, "1.00 MB")],
+)
+def test_sizes_have_three_digits_and_a_unit(number, text):
+    assert size(number) == text

@@ -231,3 +231,37 @@ def test_a_long_name_is_cut_and_says_so():
 def test_the_renderer_returns_text_and_prints_nothing(capsys):
     assert isinstance(render(summary_of(small_run()), None, [], source="x"), str)
     assert capsys.readouterr() == ("", "")
+
+
+COST = {
+    "calls": 12,
+    "chunks": 400,
+    "chains": 2,
+    "spans": 46,
+    "per_call_us": 61.04,
+    "per_chunk_us": 6.2,
+    "per_chain_us": 1100.0,
+    "deliver_us": 300.0,
+    "spans_per_second": 23_000,
+    "memory_per_chain_bytes": 4100,
+}
+
+
+def test_a_report_ends_with_what_recording_cost():
+    last = report_text(small_run(), manifest(recording_cost=COST)).splitlines()[-2:]
+    assert flat(" ".join(last)).endswith(
+        "Recording cost 61.0 µs per call, 6.20 µs per streamed chunk, 1.10 ms per chain with all of them "
+        "(0.1% of the chains' time); memory +4.10 kB per chain; 23,000 spans/s"
+    )
+
+
+def test_what_recording_did_not_measure_is_left_out():
+    rare = {**COST, "per_chunk_us": None, "memory_per_chain_bytes": None, "spans_per_second": None}
+    text = report_text(small_run(), manifest(recording_cost=rare))
+    assert "Recording cost  61.0 µs per call, 1.10 ms per chain" in text
+    assert "chunk," not in text
+    assert "memory" not in text
+
+
+def test_a_run_that_measured_no_cost_says_nothing_of_it():
+    assert "Recording cost" not in report_text(small_run(), manifest())

@@ -3,6 +3,8 @@
 import json
 from contextlib import contextmanager
 
+from opentelemetry.trace import SpanKind
+
 from profiler.record.recorder import Recorder
 from profiler.store.manifest import Manifest
 from profiler.store.writer import RunWriter
@@ -21,16 +23,13 @@ def recording(folder):
 
 def record_chain(recorder, *, attributes=None, children=1, start=1_000):
     """One chain with children of 10 ns each; returns its trace id as it is written."""
-    root = recorder.tracer.start_span("root", start_time=start, attributes=attributes)
-    from opentelemetry.trace import set_span_in_context
-
+    root = recorder.start_trace("root", dict(attributes or {}), start)
     for number in range(children):
         begin = start + 10 * number
-        recorder.tracer.start_span(f"child {number}", set_span_in_context(root), start_time=begin).end(begin + 10)
+        root.child(f"child {number}", SpanKind.INTERNAL, {}, begin).end(begin + 10)
     root.end(start + 10 * children + 5)
-    trace_id = root.get_span_context().trace_id
-    recorder.deliver(trace_id)
-    return f"{trace_id:032x}"
+    recorder.deliver(root.trace_id)
+    return f"{root.trace_id:032x}"
 
 
 def recorded_run(folder, chains=3):

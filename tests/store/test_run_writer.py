@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from opentelemetry.trace import SpanKind
 from recorded import manifest, record_chain, recorded_run, recording
 
 from profiler import semconv as sc
@@ -55,13 +56,11 @@ def test_any_attributes_survive_the_disk(tmp_path_factory, attributes_of_chains)
 
 def test_a_name_and_an_error_with_half_a_character_survive_the_disk(tmp_path):
     # An agent's error may hold a file name that is not UTF-8, which Python keeps as lone surrogates.
-    from opentelemetry.trace import Status, StatusCode
-
     with recording(tmp_path) as (recorder, writer):
-        span = recorder.tracer.start_span("caf\udce9")
-        span.set_status(Status(StatusCode.ERROR, "no file caf\udce9"))
-        span.end()
-        recorder.deliver(span.get_span_context().trace_id)
+        span = recorder.start_trace("caf\udce9", {}, 1)
+        span.error = "no file caf\udce9"
+        span.end(2)
+        recorder.deliver(span.trace_id)
         assert writer.broken is None
     root = load_run(tmp_path).traces[0].root
     assert (root.name, root.message, root.failed) == ("caf\udce9", "no file caf\udce9", True)
@@ -96,16 +95,13 @@ def test_a_chain_is_one_line_and_on_disk_when_it_has_been_written(tmp_path):
 def test_spans_that_were_started_and_not_ended_are_told_apart_from_those_written(tmp_path):
     with recording(tmp_path) as (recorder, writer):
         record_chain(recorder, children=3)
-        recorder.tracer.start_span("never ended")
+        recorder.start_trace("never ended", {}, 1)
     assert (recorder.spans_started, writer.spans_written) == (5, 4)
 
 
 def test_spans_whose_root_never_ended_are_written_at_the_end_of_the_recording(tmp_path):
-    from opentelemetry.trace import set_span_in_context
-
     with recording(tmp_path) as (recorder, writer):
-        root = recorder.tracer.start_span("root")
-        recorder.tracer.start_span("child", set_span_in_context(root)).end()
+        recorder.start_trace("root", {}, 1).child("child", SpanKind.INTERNAL, {}, 1).end(2)
         assert writer.spans_written == 0
     assert writer.spans_written == 1
     run = load_run(tmp_path)
@@ -196,7 +192,7 @@ FULL_DISK = textwrap.dedent(
     import json, resource, signal, sys
     from pathlib import Path
     from profiler import semconv as sc
-from profiler.errors import StoreError
+    from profiler.errors import StoreError
     from recorded import manifest, record_chain, recording
 
     folder, limit = Path(sys.argv[1]), int(sys.argv[2])

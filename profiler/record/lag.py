@@ -1,0 +1,131 @@
+"""How late the event loop is: what every stamp that is taken on it may be late by.
+
+A timer of the loop compares when it was due with when it ran. Between the two the loop was in somebody's callback, or
+the process was not running at all:
+
+    due                 ran
+     |------- lag -------|....... interval .......|  the next is due
+                 |<------------ a call ------------
+                 |- part -|                           of a lag that began before the call, its part within it counts
+
+A loop's timers have a resolution of a millisecond, so lags up to that mean nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Callable
+from time import perf_counter_ns
+
+from profiler.store.manifest import LoopLag
+
+INTERVAL_NS = 10_000_000
+P99_LIMIT_MS = 10.0
+LATE_CALLS_LIMIT = 0.05  # of the calls that have a first token
+_OF_TTFT = 0.10
+_MEANINGLESS_NS = 2_000_000  # twice the resolution of a loop's timers
+_STEP_NS = 100_000  # what quantiles are told to
+
+
+class LagProbe:
+    """Watches one loop between `start` and `stop`. Times are of the monotonic counter, in nanoseconds."""
+
+    def __init__(self, now_ns: Callable[[], int] = perf_counter_ns, interval_ns: int = INTERVAL_NS) -> None:
+        self._now_ns = now_ns
+        self._interval_ns = interval_ns
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due_ns: int | None = None
+        self._counts: dict[int, int] = {}  # lag in steps -> how often
+        self._max_ns = 0
+        self._calls = 0
+        self._late_calls = 0
+        # (when it ran, lag) of the lags that no later one exceeds: as deep as it has to be for `max_since`
+        self._peaks: list[tuple[int, int]] = []
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to watch."""
+        self._loop = loop
+        self._wait()
+
+    def stop(self) -> None:
+        """Look no further; a lag that lasts still counts."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._due_ns is not None and self._now_ns() > self._due_ns + self._interval_ns:
+            self.sample(self._due_ns, self._now_ns())
+        self._due_ns = None
+
+    def _wait(self) -> None:
+        self._due_ns = self._now_ns() + self._interval_ns
+        if self._loop is not None:
+            self._timer = self._loop.call_later(self._interval_ns / 1e9, self._ring)
+
+    def _ring(self) -> None:
+        if self._due_ns is not None:
+            self.sample(self._due_ns, self._now_ns())
+            self._wait()
+
+    def sample(self, due_ns: int, ran_ns: int) -> None:
+        """Take one comparison."""
+        lag_ns = max(0, ran_ns - due_ns)
+        step = lag_ns // _STEP_NS
+        self._counts[step] = self._counts.get(step, 0) + 1
+        self._max_ns = max(self._max_ns, lag_ns)
+        peaks = self._peaks
+        while peaks and peaks[-1][1] <= lag_ns:
+            peaks.pop()
+        peaks.append((ran_ns, lag_ns))
+
+    def max_since(self, start_ns: int) -> int | None:
+        """The largest lag between then and now, one that has not ended yet included; None if there is no sample."""
+        now_ns = self._now_ns()
+        peaks = self._peaks[:]  # a thread may ask
+        first = bisect_left(peaks, (start_ns,))
+        lags = [min(lag, ran_ns - start_ns) for ran_ns, lag in peaks[first : first + 2]]
+        due_ns = self._due_ns
+        if due_ns is not None and now_ns > due_ns:
+            lags.append(now_ns - max(due_ns, start_ns))
+        return max(lags, default=None)
+
+    def call_over(self, start_ns: int, ttft_ns: int | None) -> int | None:
+        """`max_since` for a call that ends now, kept account of where the call had a first token."""
+        lag_ns = self.max_since(start_ns)
+        if lag_ns is not None and ttft_ns is not None:
+            self._calls += 1
+            self._late_calls += lag_ns > max(_OF_TTFT * ttft_ns, _MEANINGLESS_NS)
+        return lag_ns
+
+    def reasons(self) -> list[str]:
+        """Why times taken on this loop are suspect, in words; empty if they are not."""
+        found = []
+        lag = self.summary()
+        if lag is not None and lag.p99_ms > P99_LIMIT_MS:
+            found.append(f"the event loop was late by {lag.p99_ms:g} ms at p99 (limit {P99_LIMIT_MS:g} ms)")
+        if self._late_calls > LATE_CALLS_LIMIT * self._calls:
+            found.append(
+                f"in {self._late_calls} of {self._calls} calls the event loop was late by more than "
+                f"{_OF_TTFT:.0%} of the time to first token (limit {LATE_CALLS_LIMIT:.0%} of the calls)"
+            )
+        return found
+
+    def summary(self) -> LoopLag | None:
+        """Over everything since the start; None without a sample."""
+        samples = sum(self._counts.values())
+        if not samples:
+            return None
+        return LoopLag(
+            samples=samples,
+            p50_ms=self._quantile_ms(samples * 0.50),
+            p99_ms=self._quantile_ms(samples * 0.99),
+            max_ms=round(self._max_ns / 1e6, 1),
+        )
+
+    def _quantile_ms(self, rank: float) -> float:
+        seen = 0
+        for step in sorted(self._counts):
+            seen += self._counts[step]
+            if seen >= rank:
+                return round(min((step + 1) * _STEP_NS, self._max_ns) / 1e6, 1)
+        return round(self._max_ns / 1e6, 1)

@@ -1,0 +1,126 @@
+"""The loop's lag, on a clock that stands still until it is told to move."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from profiler.record.lag import INTERVAL_NS, LagProbe
+
+MS = 1_000_000
+
+
+class Ticker:
+    def __init__(self):
+        self.now = 0
+
+    def __call__(self):
+        return self.now
+
+
+def probe_with(*samples):
+    """A probe that has seen (due, ran) in milliseconds, and its clock."""
+    clock = Ticker()
+    probe = LagProbe(clock)
+    for due, ran in samples:
+        probe.sample(due * MS, ran * MS)
+        clock.now = ran * MS
+    return probe, clock
+
+
+def test_without_a_sample_nothing_is_known():
+    probe, _ = probe_with()
+    assert probe.max_since(0) is None
+    assert probe.summary() is None
+    assert probe.reasons() == []
+
+
+def test_the_largest_lag_since_the_start_of_a_call_is_told():
+    probe, _ = probe_with((10, 40), (50, 55), (65, 67))
+    assert probe.max_since(0) == 30 * MS
+    assert probe.max_since(41 * MS) == 5 * MS
+    assert probe.max_since(60 * MS) == 2 * MS
+    assert probe.max_since(68 * MS) is None
+
+
+def test_of_a_lag_that_began_before_the_call_its_part_within_it_counts():
+    probe, _ = probe_with((10, 40), (50, 52))
+    assert probe.max_since(33 * MS) == 7 * MS
+    assert probe.max_since(39 * MS) == 2 * MS
+
+
+def test_a_lag_that_has_not_ended_counts():
+    clock = Ticker()
+    probe = LagProbe(clock)
+    loop = asyncio.new_event_loop()
+    probe.start(loop)
+    clock.now = INTERVAL_NS + 70 * MS
+    assert probe.max_since(0) == 70 * MS
+    assert probe.max_since(clock.now - 20 * MS) == 20 * MS
+    probe.stop()
+    assert probe.max_since(0) == 70 * MS, "the loop never came back to its timer"
+    loop.close()
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.integers(0, 1500))
+def test_the_short_way_finds_what_looking_at_all_samples_finds(lags, start):
+    samples, at = [], 0
+    for lag in lags:
+        samples.append((at + 10, at + 10 + lag))
+        at += 10 + lag
+    probe, _ = probe_with(*samples)
+    overlapping = [min(ran - due, ran - start) for due, ran in samples if ran >= start]
+    assert probe.max_since(start * MS) == (max(overlapping) * MS if overlapping else None)
+
+
+def test_the_run_is_told_in_quantiles():
+    probe, _ = probe_with(*[(at, at + 1) for at in range(99)], (100, 140))
+    lag = probe.summary()
+    assert (lag.samples, lag.p50_ms, lag.max_ms) == (100, 1.1, 40.0)
+    assert lag.p99_ms == 1.1
+
+
+def test_a_loop_that_is_often_late_is_suspect():
+    probe, _ = probe_with(*[(at, at + 30) for at in range(10)])
+    (reason,) = probe.reasons()
+    assert reason == "the event loop was late by 30 ms at p99 (limit 10 ms)"
+
+
+def test_calls_whose_first_token_could_be_off_by_a_tenth_are_suspect():
+    probe, _ = probe_with((10, 15))
+    for ttft_ms in (100, 100, 100, 40):
+        assert probe.call_over(0, ttft_ms * MS) == 5 * MS
+    (reason,) = probe.reasons()
+    assert reason.startswith("in 1 of 4 calls the event loop was late by more than 10% of the time to first token")
+
+
+def test_a_lag_below_what_timers_can_tell_is_no_reason_however_short_the_call():
+    probe, _ = probe_with((10, 11))
+    probe.call_over(0, 1 * MS)
+    assert probe.reasons() == []
+
+
+def test_a_call_without_a_first_token_is_not_judged():
+    probe, _ = probe_with((10, 20))
+    assert probe.call_over(0, None) == 10 * MS
+    assert probe.reasons() == []
+
+
+def test_a_real_loop_that_is_held_is_seen_to_be_late():
+    probe = LagProbe()
+
+    async def hold():
+        probe.start(asyncio.get_running_loop())
+        await asyncio.sleep(0.03)
+        began = time.perf_counter_ns()
+        while time.perf_counter_ns() - began < 50 * MS:
+            pass
+        probe.stop()
+        return began
+
+    began = asyncio.run(hold())
+    assert probe.max_since(began) >= 30 * MS
+    assert probe.summary().samples >= 1

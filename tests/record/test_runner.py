@@ -1,0 +1,79 @@
+"""What a run tells of itself besides its chains."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from pathlib import Path
+
+import httpx2
+
+from profiler import semconv as sc
+from profiler.record.agent import Agent
+from profiler.record.chain import RecordingOptions
+from profiler.record.recorder import Recorder
+from profiler.record.runner import Plan, Runner
+from profiler.tasks import Task
+
+CHAT = {"model": "m", "messages": []}
+ANSWER = {"id": "1", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": {}}
+
+
+def run(ask, *, repeat=1):
+    """The outcome of an agent's run, and the chains' spans."""
+    batches = []
+    with Recorder(service_name="agent", resource={}, sinks=[batches.append]) as recorder:
+        plan = Plan(
+            Agent("test", Path("test.py"), "function", ask),
+            [Task(id="t", input="question")],
+            RecordingOptions(agent_name="test", provider="vllm"),
+            repeat=repeat,
+        )
+        nothing = lambda *_: None  # noqa: E731
+        runner = Runner(plan, recorder, check_engine=nothing, check_store=nothing, on_chain=nothing)
+        outcome = runner.run()
+    return outcome, batches
+
+
+async def call(handler=lambda _: httpx2.Response(200, json=ANSWER)):
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(handler)) as client:
+        await client.post("http://engine/v1/chat/completions", json=CHAT)
+
+
+def test_a_run_tells_what_recording_cost():
+    async def ask(_):
+        await call()
+
+    outcome, _ = run(ask, repeat=3)
+    cost = outcome.recording_cost
+    assert (cost.chains, cost.calls, cost.spans) == (3, 3, 6)
+    assert cost.per_chain_us > 0
+    assert cost.per_chunk_us is None, "nothing was streamed"
+
+
+def test_a_loop_that_is_held_during_a_call_shows_on_its_span_and_makes_the_run_suspect():
+    def hold(_):
+        time.sleep(0.08)
+        return httpx2.Response(200, json=ANSWER)
+
+    async def ask(_):
+        await asyncio.sleep(0.02)
+        await call(hold)
+
+    outcome, ((chat, _),) = run(ask)
+    assert chat.attributes[sc.LOOP_LAG_MAX_NS] > 50_000_000
+    assert outcome.loop_lag.samples > 0
+    assert outcome.loop_lag.max_ms > 50
+    assert "event loop was late" in outcome.suspect[0]
+
+
+def test_the_collector_is_as_before_after_a_run():
+    during = []
+
+    async def ask(_):
+        during.append(gc.get_freeze_count())
+
+    run(ask)
+    assert during[0] > 1000
+    assert gc.get_freeze_count() == 0

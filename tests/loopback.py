@@ -33,6 +33,7 @@ class Behaviour:
     require_key: str | None = None
     hang: threading.Event | None = None  # a call waits for it
     on_call: Callable[[int], None] = lambda number: None
+    leave: Callable[[], None] = lambda: None  # no connection is taken any more
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
@@ -159,11 +160,16 @@ def serve(behaviour: Behaviour | None = None) -> Iterator[tuple[str, Behaviour]]
     """The server's base URL (with /v1) and its behaviour."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.behaviour = behaviour or Behaviour()
+
+    def leave() -> None:
+        server.shutdown()
+        server.server_close()
+
+    server.behaviour.leave = leave
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/v1", server.behaviour
     finally:
-        server.shutdown()
-        server.server_close()
+        leave()
         thread.join()

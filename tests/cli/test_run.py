@@ -155,6 +155,7 @@ def test_an_attached_engine_that_goes_away_ends_the_run_and_keeps_the_chains(ben
         def go_away(number: int) -> None:
             if number == 4:
                 does.cut_after = 0
+                does.leave()
 
         does.on_call = go_away
         result = bench.run(
@@ -164,6 +165,16 @@ def test_an_attached_engine_that_goes_away_ends_the_run_and_keeps_the_chains(ben
     assert "does not answer any more" in result.err
     assert "1 ended well" in result.out
     assert bench.manifest()["status"] == "failed"
+
+
+def test_an_attached_engine_that_fails_often_but_is_there_does_not_end_the_run(bench):
+    with serve() as (url, does):
+        does.cut_after = 0
+        result = bench.run(
+            "run", bench.agent(), "--base-url", url, "--input", "a", "--repeat", "5", "--warmup", "0", "--out", "out"
+        )
+    assert result.code == 3
+    assert "0 ended well, 5 failed" in result.out
 
 
 @pytest.mark.parametrize(

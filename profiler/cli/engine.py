@@ -231,6 +231,8 @@ def serve(
             shutil.rmtree(scratch, ignore_errors=True)
     finally:
         signal.signal(signal.SIGTERM, previous)
+        if scratch is not None and not (log_path.exists() and log_path.stat().st_size):
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _as_interrupt(_number: int, _frame: FrameType | None) -> None:

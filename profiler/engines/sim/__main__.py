@@ -27,15 +27,16 @@ def main() -> int:
     arguments = _arguments()
     try:
         options = _options(arguments)
-        door = Door(HOST, arguments.port)
     except ProfilerError as error:
         sys.stderr.write(f"error: {error.message}\n  {error.remedy or ''}\n")
         return error.exit_code
-    except OSError as error:
-        sys.stderr.write(f"error: port {arguments.port} on {HOST}: {error.strerror}\n")
+    try:
+        door = Door(HOST, arguments.port)
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(_serve(options, door))
+    except (OSError, OverflowError) as error:
+        sys.stderr.write(f"error: cannot serve on port {arguments.port} of {HOST}: {error}\n")
         return EXIT_ENGINE
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(_serve(options, door))
     return 0
 
 

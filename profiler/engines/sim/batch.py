@@ -96,6 +96,11 @@ class Batch:
         """Blocks that running sequences hold."""
         return self._blocks.used
 
+    @property
+    def fullest(self) -> int:
+        """The same: there is one memory."""
+        return self._blocks.used
+
     def add(self, work: Work, progress: Progress) -> None:
         """Queue a request at `progress.queued_ns`; of requests queued together the lower key is first."""
         digests: list[Digest] = []

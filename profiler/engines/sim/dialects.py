@@ -48,8 +48,15 @@ class Dialect(Protocol):
     def encoder(self, ask: Ask, answer: Answer, created: int) -> Encoder:
         """For a streamed answer."""
 
+    def stream_headers(self, ask: Ask) -> dict[str, str]:
+        """Headers that go with it."""
+
     def body(self, ask: Ask, answer: Answer, spent: Spent, created: int) -> tuple[bytes, dict[str, str]]:
-        """A whole answer, and headers that go with it."""
+        """A whole answer, and headers that go with it.
+
+        Raises:
+            BadRequest: the answer cannot be told in this dialect.
+        """
 
     def refusal(self, refusal: BadRequest) -> bytes:
         """The body of an error."""
@@ -86,6 +93,10 @@ class VllmDialect:
     def encoder(self, ask: Ask, answer: Answer, created: int) -> Encoder:
         """See `openai.Stream`."""
         return openai.Stream(ask, answer, created=created, traits=self._traits)
+
+    def stream_headers(self, ask: Ask) -> dict[str, str]:  # noqa: ARG002 - the same for all
+        """None of its own."""
+        return {}
 
     def body(self, ask: Ask, answer: Answer, spent: Spent, created: int) -> tuple[bytes, dict[str, str]]:
         """No headers of its own."""

@@ -9,10 +9,10 @@
     rate-limit     429 with Retry-After
     error-500      500
     unavailable    503
-    malformed-json an event, or the body, that is no JSON
-    invalid-utf8   … whose text is no UTF-8
+    malformed-json an event, or the body, that is cut off and so is no JSON
+    invalid-utf8   … that holds text which is no UTF-8
     oversized      … that is larger than a client should hold
-    error-in-200   an error object inside a response of status 200
+    error-in-200   an error object inside a response of status 200; a stream ends with it
 
 A draw depends on the seed, the request's content and how often that content was seen, so a retry draws anew and the
 order in which requests arrive does not matter.
@@ -57,9 +57,6 @@ FAULTS = (
 )
 IN_THE_ANSWER = frozenset({RESET_STREAM, TRUNCATED, MALFORMED_JSON, INVALID_UTF8, OVERSIZED, ERROR_IN_200})
 """Faults that come in the middle of what is said; the others come instead of it, or before."""
-
-ENDING = frozenset({REFUSED, RESET, HANG, RESET_STREAM, TRUNCATED})
-"""Faults after which there is no connection, or no client that still waits."""
 
 STATUS = {RATE_LIMIT: 429, ERROR_500: 500, UNAVAILABLE: 503}
 HEADER = "x-sim-fault"

@@ -17,7 +17,7 @@ class Gauges(Protocol):
     """A page of metrics."""
 
     def finished(self, truth: Truth, reason: str) -> None:
-        """Count a request that was answered."""
+        """Count a request that was answered; `reason` is its finish reason."""
 
     def page(self, scheduler: Scheduler) -> bytes:
         """The text that a scrape gets."""
@@ -35,6 +35,7 @@ class VllmGauges:
         self._queries = self._counter("prefix_cache_queries", "Prefix cache queries, in tokens.")
         self._hits = self._counter("prefix_cache_hits", "Prefix cache hits, in tokens.")
         self._preemptions = self._counter("num_preemptions", "Preemptions.")
+        self._told = (0, 0, 0)  # of these three, at the last scrape
         self._prompt = self._counter("prompt_tokens", "Prefill tokens processed.")
         self._generated = self._counter("generation_tokens", "Generation tokens processed.")
         self._success = Counter(
@@ -61,12 +62,9 @@ class VllmGauges:
         """Count a request that was answered."""
         if truth.first_token_ns is None or truth.last_token_ns is None:
             return
-        self._success.labels(**self._labels, finished_reason=reason).inc()
+        self._success.labels(**self._labels, finished_reason="length" if reason == "length" else "stop").inc()
         self._prompt.inc(truth.prompt_tokens or 0)
-        self._queries.inc(truth.prompt_tokens or 0)
-        self._hits.inc(truth.cached_tokens or 0)
         self._generated.inc(truth.output_tokens or 0)
-        self._preemptions.inc(truth.preemptions)
         self._ttft.observe((truth.first_token_ns - truth.arrival_ns) / 1e9)
         self._e2e.observe((truth.last_token_ns - truth.arrival_ns) / 1e9)
         self._queue.observe((truth.queue_ns or 0) / 1e9)
@@ -80,6 +78,10 @@ class VllmGauges:
         self._running.set(scheduler.running)
         self._waiting.set(scheduler.waiting)
         self._usage.set(scheduler.kv_usage)
+        totals = (scheduler.prefix_queries, scheduler.prefix_hits, scheduler.preemptions)
+        for counter, now, told in zip((self._queries, self._hits, self._preemptions), totals, self._told, strict=True):
+            counter.inc(now - told)
+        self._told = totals
         return generate_latest(self._registry)
 
 
@@ -90,8 +92,9 @@ class TgiGauges:
         self._registry = CollectorRegistry()
         self._batch = Gauge("tgi_batch_current_size", "Requests in the running batch.", registry=self._registry)
         self._size = Gauge("tgi_queue_size", "Requests in the queue.", registry=self._registry)
-        self._count = Counter("tgi_request_count", "Requests.", registry=self._registry)
-        self._success = Counter("tgi_request_success", "Requests that succeeded.", registry=self._registry)
+        # Counters in TGI; here gauges, because the library would call counters tgi_request_count_total.
+        self._count = Gauge("tgi_request_count", "Requests.", registry=self._registry)
+        self._success = Gauge("tgi_request_success", "Requests that succeeded.", registry=self._registry)
         self._duration = self._histogram("duration", "End-to-end latency.")
         self._queue = self._histogram("queue_duration", "Time in the queue.")
         self._inference = self._histogram("inference_duration", "Time of inference, prefill included.")

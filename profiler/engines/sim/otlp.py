@@ -6,9 +6,11 @@ Attribute names are vLLM's own (`gen_ai.latency.*`, seconds), which differ from 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from opentelemetry.propagators.textmap import default_getter
 from opentelemetry.sdk.resources import Resource
@@ -22,13 +24,15 @@ if TYPE_CHECKING:
     from profiler.truth import Truth
 
 _PROTOCOL = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+_HTTP = "http/protobuf"
+_CLOSE_LIMIT_S = 1.0  # a collector that is down must not keep the engine from ending
 
 
 class EngineSpans:
     """Sends in the background, in batches, as the SDK does."""
 
     def __init__(self, endpoint: str, service: str) -> None:
-        self._provider = TracerProvider(resource=Resource.create({"service.name": service}))
+        self._provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(_exporter(endpoint)))
         self._tracer = self._provider.get_tracer("vllm.llm_engine")
         self._epoch_ns = time.time_ns() - time.monotonic_ns()
@@ -63,13 +67,16 @@ class EngineSpans:
         span.end(truth.last_token_ns + self._epoch_ns)
 
     def close(self) -> None:
-        """Send what is left."""
-        self._provider.shutdown()
+        """Send what is left, if the collector takes it soon."""
+        closing = threading.Thread(target=self._provider.shutdown, daemon=True)
+        closing.start()
+        closing.join(_CLOSE_LIMIT_S)
 
 
 def _exporter(endpoint: str) -> SpanExporter:
-    """Over gRPC unless the standard variable says otherwise, as in vLLM."""
-    if os.environ.get(_PROTOCOL) == "http/protobuf":
+    """Over what the standard variable says; else, as in vLLM, over gRPC, unless the address has a path."""
+    protocol = os.environ.get(_PROTOCOL) or (_HTTP if urlsplit(endpoint).path.strip("/") else "grpc")
+    if protocol == _HTTP:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as OverHttp
 
         return OverHttp(endpoint=endpoint)

@@ -36,7 +36,7 @@ class Pump:
         return progress
 
     def cancel(self, request_id: str) -> None:
-        """The client is gone."""
+        """The client is gone; harmless for a request whose last token was handed out."""
         if self._listeners.pop(request_id, None) is not None:
             self.scheduler.cancel(request_id)
             self._arm()
@@ -53,12 +53,14 @@ class Pump:
             self._timer = asyncio.get_running_loop().call_at(due_ns / 1e9, self._tick)
 
     def _tick(self) -> None:
-        self._due_ns = None
-        for token in self.scheduler.advance(time.monotonic_ns()):
-            listener = self._listeners.get(token.id)
-            if listener is None:
-                continue
-            if token.last:
-                del self._listeners[token.id]
-            listener(token, time.monotonic_ns())
-        self._arm()
+        self._due_ns = self._timer = None
+        try:
+            for token in self.scheduler.advance(time.monotonic_ns()):
+                on_token = self._listeners.get(token.id)
+                if on_token is None:
+                    continue
+                if token.last:
+                    del self._listeners[token.id]
+                on_token(token, time.monotonic_ns())
+        finally:
+            self._arm()

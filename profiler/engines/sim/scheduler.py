@@ -19,9 +19,7 @@ step, then each token in one; nothing is cached.
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable
-
+from profiler.engines.sim.alone import Alone
 from profiler.engines.sim.batch import Batch
 from profiler.engines.sim.profile import Profile
 from profiler.engines.sim.work import Progress, PromptTooLong, Token, Work
@@ -34,45 +32,43 @@ class Scheduler:
 
     def __init__(self, profile: Profile, seed: int) -> None:
         self._profile = profile
-        self._seed = seed
-        self._shared = Batch(profile, seed) if profile.mode == "batched" else None
-        self._alone = _Alone(profile, seed)
+        self._engine = Batch(profile, seed) if profile.mode == "batched" else Alone(profile, seed)
         self._ids: set[str] = set()
 
     @property
     def running(self) -> int:
         """Sequences that are being computed."""
-        return sum(batch.running for batch in self._batches())
+        return self._engine.running
 
     @property
     def waiting(self) -> int:
         """Requests that were added and are not being computed, preempted ones included."""
-        return sum(batch.waiting for batch in self._batches())
+        return self._engine.waiting
 
     @property
     def blocks_used(self) -> int:
         """KV blocks that are held."""
-        return sum(batch.blocks_used for batch in self._batches())
+        return self._engine.blocks_used
 
     @property
     def kv_usage(self) -> float:
         """Held blocks over all blocks, 0 to 1; of the fullest engine."""
-        return max((batch.blocks_used for batch in self._batches()), default=0) / self._profile.blocks
+        return self._engine.fullest / self._profile.blocks
 
     @property
     def preemptions(self) -> int:
         """How many times a sequence has lost its blocks to another, ever."""
-        return self._shared.preemptions if self._shared is not None else 0
+        return self._engine.preemptions
 
     @property
     def prefix_queries(self) -> int:
         """Prompt tokens looked up in the prefix cache, ever."""
-        return self._shared.prefix_queries if self._shared is not None else 0
+        return self._engine.prefix_queries
 
     @property
     def prefix_hits(self) -> int:
         """Prompt tokens found there, ever."""
-        return self._shared.prefix_hits if self._shared is not None else 0
+        return self._engine.prefix_hits
 
     def add(self, work: Work, at_ns: int) -> Progress:
         """A request arrives.
@@ -91,10 +87,7 @@ class Scheduler:
             raise ValueError(f"request {work.id} is there already")
         progress = Progress(arrival_ns=at_ns, queued_ns=at_ns + round(self._profile.frontend_us * 1000))
         self._ids.add(work.id)
-        if self._shared is not None:
-            self._shared.add(work, progress)
-        else:
-            self._alone.add(work, progress)
+        self._engine.add(work, progress)
         return progress
 
     def cancel(self, id: str) -> None:  # noqa: A002 - the name that Work has
@@ -103,67 +96,20 @@ class Scheduler:
         Harmless for a request that has ended. Its time is that of the last `advance`.
         """
         self._ids.discard(id)
-        if self._shared is not None:
-            self._shared.cancel(id)
-        else:
-            self._alone.cancel(id)
+        self._engine.cancel(id)
 
     def next_ns(self) -> int | None:
         """When something is to happen next, be it the start or the end of a step; None if nothing is."""
-        return self._shared.next_ns() if self._shared is not None else self._alone.next_ns()
+        return self._engine.next_ns()
 
     def advance(self, now_ns: int) -> list[Token]:
         """The tokens planned up to and including now, in order of time; each comes once."""
-        tokens = (self._shared if self._shared is not None else self._alone).advance(now_ns)
-        self._ids.difference_update(token.id for token in tokens if token.last)
+        tokens = self._engine.advance(now_ns)
+        for token in tokens:
+            if token.last:
+                self._ids.discard(token.id)
         return tokens
 
     def check(self) -> None:
         """Assert what holds between any two calls."""
-        for batch in self._batches():
-            batch.check()
-
-    def _batches(self) -> Iterable[Batch]:
-        return (self._shared,) if self._shared is not None else self._alone.batches()
-
-
-class _Alone:
-    """An engine per request."""
-
-    def __init__(self, profile: Profile, seed: int) -> None:
-        self._profile = profile.model_copy(update={"chunked_prefill": False, "prefix_caching": False})
-        self._seed = seed
-        self._by_id: dict[str, Batch] = {}
-        self._due: list[tuple[int, int, str, int, Batch]] = []  # a heap; what is cancelled stays in it until due
-        self._added = 0  # tells entries of equal time, key and id apart
-
-    def batches(self) -> Iterable[Batch]:
-        return self._by_id.values()
-
-    def add(self, work: Work, progress: Progress) -> None:
-        batch = Batch(self._profile, self._seed)
-        batch.add(work, progress)
-        self._by_id[work.id] = batch
-        self._added += 1
-        heapq.heappush(self._due, (progress.queued_ns, work.key, work.id, self._added, batch))
-
-    def cancel(self, request_id: str) -> None:
-        self._by_id.pop(request_id, None)
-
-    def next_ns(self) -> int | None:
-        while self._due and self._by_id.get(self._due[0][2]) is not self._due[0][-1]:
-            heapq.heappop(self._due)
-        return self._due[0][0] if self._due else None
-
-    def advance(self, now_ns: int) -> list[Token]:
-        tokens: list[Token] = []
-        while (due_ns := self.next_ns()) is not None and due_ns <= now_ns:
-            _, key, request_id, added, batch = self._due[0]
-            tokens += batch.advance(due_ns)
-            again_ns = batch.next_ns()
-            if again_ns is None:
-                del self._by_id[request_id]
-                heapq.heappop(self._due)
-            else:
-                heapq.heapreplace(self._due, (again_ns, key, request_id, added, batch))
-        return tokens
+        self._engine.check()

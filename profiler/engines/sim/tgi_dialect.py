@@ -47,6 +47,10 @@ class TgiDialect:
             return tgi.ChatStream(ask, answer, created=created, traits=self._traits)
         return tgi.GenerateStream(ask, answer, traits=self._traits)
 
+    def stream_headers(self, ask: Ask) -> dict[str, str]:
+        """No timing."""
+        return tgi.stream_headers(ask)
+
     def body(self, ask: Ask, answer: Answer, spent: Spent, created: int) -> tuple[bytes, dict[str, str]]:
         """With timing in headers."""
         chat = ask.operation == "chat"
@@ -60,7 +64,7 @@ class TgiDialect:
     def refused_stream(self, operation: str, body: Any, refusal: BadRequest) -> list[bytes] | None:
         """A request that can be read but not served is told so inside a 200, when it asked for a stream."""
         streams = operation == "generate_stream" or (isinstance(body, dict) and body.get("stream") is True)
-        if not streams or refusal.status != _UNPROCESSABLE or "deserialize" in refusal.message:
+        if not streams or refusal.status != _UNPROCESSABLE or refusal.message.startswith("Failed to deserialize"):
             return None
         return tgi.error_events(refusal, chat=operation == "chat", traits=self._traits)
 

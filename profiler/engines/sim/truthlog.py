@@ -1,4 +1,4 @@
-"""The open log of ground truth."""
+"""Writing the ground truth."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from profiler.truth import Truth
 
 
 class TruthLog:
-    """The open log; each line is on disk when its request has ended."""
+    """The open log: a line is in the file when its request has ended. What was in the file before stays."""
 
     def __init__(self, path: Path | None) -> None:
         self._file: IO[bytes] | None = path.open("ab", buffering=0) if path else None
 
     def write(self, truth: Truth) -> None:
-        """Append one line."""
+        """Append one line, in one write: a process that is killed leaves whole lines."""
         if self._file is not None:
             self._file.write(orjson.dumps(truth) + b"\n")
 

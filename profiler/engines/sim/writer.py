@@ -1,4 +1,4 @@
-"""Writing an answer to the socket, each write in the ground truth.
+"""Writing a streamed answer to the socket, each write in the ground truth.
 
 The body goes to the transport directly, in HTTP's chunked framing: the moment of each write is then known exactly, and
 a client can be shown what no well-behaved server library would send.
@@ -16,7 +16,7 @@ from profiler.engines.sim.traits import Traits, writes
 from profiler.truth import Truth
 
 KEEP_ALIVE_COMMENT = b": keep-alive"
-LARGEST_BACKLOG = 256 * 2**20  # of a client that does not read
+LARGEST_BACKLOG = 64 * 2**20  # of a client that does not read; the longest answers have some 30 MiB
 _RESET_AT_ONCE = struct.pack("ii", 1, 0)
 
 
@@ -27,6 +27,8 @@ class Writer:
         self._transport = transport
         self._truth = truth
         self._traits = traits
+        self._plain = traits.join <= 1 and not traits.split_bytes
+        self._tokens = 0  # that the client has
         self._held: list[bytes] = []
         self._keep_alive: asyncio.TimerHandle | None = None
         self._arm_keep_alive()
@@ -39,28 +41,20 @@ class Writer:
             tokens: output tokens that the client has when these have arrived.
             flush: hold nothing back.
         """
-        self._held += events
-        if not self._held or (len(self._held) < self._traits.join and not flush):
+        if self._plain:
+            parts = events
+        else:
+            self._held += events
+            if len(self._held) < self._traits.join and not flush:
+                return
+            parts, self._held = writes(self._held, self._traits), []
+        if not parts:
             return
-        parts = writes(self._held, self._traits)
-        self._held = []
-        before = self._truth.written_tokens[-1] if self._truth.written_tokens else 0
         for part in parts[:-1]:
-            self.raw(part, before)
-        self.raw(parts[-1], tokens)
+            self._write(part)
+        self._tokens = tokens
+        self._write(parts[-1])
         self._arm_keep_alive()
-
-    def raw(self, data: bytes, tokens: int | None = None) -> None:
-        """One write of a chunk of the body."""
-        if self._transport.is_closing():
-            return
-        truth = self._truth
-        known = truth.written_tokens[-1] if truth.written_tokens else 0
-        truth.writes_ns.append(time.monotonic_ns())
-        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        truth.written_tokens.append(known if tokens is None else tokens)
-        if self._transport.get_write_buffer_size() > LARGEST_BACKLOG:
-            self._transport.abort()
 
     def close(self) -> None:
         """Write no more."""
@@ -68,17 +62,25 @@ class Writer:
             self._keep_alive.cancel()
             self._keep_alive = None
 
+    def _write(self, data: bytes) -> None:
+        """One write, as one chunk of HTTP."""
+        transport, truth = self._transport, self._truth
+        if transport.is_closing():
+            return
+        truth.writes_ns.append(time.monotonic_ns())
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        truth.written_tokens.append(self._tokens)
+        if transport.get_write_buffer_size() > LARGEST_BACKLOG:
+            transport.abort()
+
     def _arm_keep_alive(self) -> None:
         every_s = self._traits.keep_alive_s
-        if every_s is None:
-            return
-        self.close()
-        self._keep_alive = asyncio.get_running_loop().call_later(every_s, self._comment)
+        if every_s is not None:
+            self.close()
+            self._keep_alive = asyncio.get_running_loop().call_later(every_s, self._comment)
 
     def _comment(self) -> None:
-        if not self._held:  # a comment must not come between the parts of an event
-            self.raw(KEEP_ALIVE_COMMENT + self._traits.line_end * 2)
-        self._keep_alive = None
+        self._write(KEEP_ALIVE_COMMENT + self._traits.line_end * 2)
         self._arm_keep_alive()
 
 

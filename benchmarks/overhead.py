@@ -52,6 +52,7 @@ PACKAGES = [
     "openai",
 ]
 ROUNDS, CHECK_ROUNDS = 100, 60
+ROUNDS_PER_PROCESS = 12
 WARMUP = 10
 FIGURES = ("wall_ns", "busy_ns", "cpu_ns")
 _TURN = ("off", "on", "on", "off")
@@ -124,21 +125,28 @@ def started(python: str, variant: str, words: int) -> Iterator[Worker]:
 def measure(
     python: str, variants: Sequence[str], rounds: int, *, words: int, seed: int
 ) -> tuple[Turns, dict[str, dict[str, Any]]]:
-    """(what the chains took, what was recorded of a chain), per variant."""
+    """(what the chains took, what was recorded of a chain), per variant.
+
+    Some rounds, then all processes anew: what a process adds to itself depends on where its memory came to lie.
+    """
     order = random.Random(seed)
-    with ExitStack() as stack:
-        workers = {name: stack.enter_context(started(python, name, words)) for name in variants}
-        for worker in workers.values():
-            for _ in range(WARMUP):
-                worker.ask("run")
-        turns: dict[str, list[Turn]] = {name: [] for name in workers}
-        for number in range(rounds):
-            for name in order.sample(list(workers), len(workers)):
-                turns[name].append(_turn(workers[name]))
-            _progress(number + 1, rounds)
-        for worker in workers.values():
-            worker.ask("on")
-        facts = {name: worker.ask("facts") for name, worker in workers.items()}
+    turns: dict[str, list[Turn]] = {name: [] for name in variants}
+    facts: dict[str, dict[str, Any]] = {}
+    done = 0
+    while done < rounds:
+        with ExitStack() as stack:
+            workers = {name: stack.enter_context(started(python, name, words)) for name in variants}
+            for worker in workers.values():
+                for _ in range(WARMUP):
+                    worker.ask("run")
+            for _ in range(min(ROUNDS_PER_PROCESS, rounds - done)):
+                for name in order.sample(list(workers), len(workers)):
+                    turns[name].append(_turn(workers[name]))
+                done += 1
+                _progress(done, rounds)
+            for worker in workers.values():
+                worker.ask("on")
+            facts = {name: worker.ask("facts") for name, worker in workers.items()}
     return turns, facts
 
 

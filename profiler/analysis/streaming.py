@@ -7,6 +7,7 @@ from itertools import pairwise
 from statistics import median
 
 _FEWEST_GAPS = 3  # of which a median says something
+_EVEN = 0.25  # how far apart two estimates of an even pace may be
 
 
 def ttft_ns(times_us: Sequence[int]) -> int | None:
@@ -36,22 +37,23 @@ def tpot_ns(times_us: Sequence[int], output_tokens: int | None) -> float | None:
 
 
 def tokens_in_first_arrival(times_us: Sequence[int], output_tokens: int) -> float:
-    """How many tokens came at once with the first: at least the chunks that share its time, usually 1.
+    """How many tokens came at once with the first, usually 1.
 
-    Where there are fewer arrivals than tokens, an estimate from the rhythm: at an even pace the stream lasts as many
-    median gaps as it has arrivals after the first, and each arrival holds tokens / arrivals. A stream that pauses once
-    (a tool call held back until it is complete) lasts many more median gaps than it has arrivals, and its first
-    arrival held one.
+    As many chunks as tokens: the chunks that share the first one's time. Fewer: an estimate from the rhythm. At an
+    even pace a stream lasts as many median gaps as it has arrivals after the first, and each chunk holds tokens /
+    chunks. One that pauses (a tool call held back until it is complete) lasts many more median gaps than it has
+    arrivals, so that its first held fewer than that. Fewer than four arrivals have no rhythm.
 
     Args:
         times_us: at least two different times, in order.
         output_tokens: at least 2.
     """
-    gaps = [after - before for before, after in pairwise(times_us) if after > before]
     together = times_us.count(times_us[0])
-    if len(gaps) + 1 >= output_tokens:
-        return 1.0
-    if len(gaps) < _FEWEST_GAPS:
+    gaps = [after - before for before, after in pairwise(times_us) if after > before]
+    if len(times_us) >= output_tokens or len(gaps) < _FEWEST_GAPS:
         return float(min(together, output_tokens - 1))
-    beats = (times_us[-1] - times_us[0]) / median(gaps) + 1
-    return min(max(float(together), output_tokens / beats), output_tokens - 1.0)
+    even = output_tokens / (len(gaps) + 1)
+    by_rhythm = output_tokens / ((times_us[-1] - times_us[0]) / median(gaps) + 1)
+    if abs(by_rhythm - even) <= _EVEN * even:
+        return min(together * output_tokens / len(times_us), output_tokens - 1.0)
+    return min(max(float(together), by_rhythm), output_tokens - 1.0)

@@ -60,6 +60,8 @@ class SimOptions:
     """Where it writes its ground truth."""
     otlp_traces_endpoint: str | None = None
     """Where it sends spans as vLLM would."""
+    spin: bool = False
+    """Take a whole core and never sleep, so that its log is exact."""
 
 
 @dataclass(frozen=True)

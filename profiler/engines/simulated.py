@@ -99,6 +99,8 @@ def build_command(options: EngineOptions, *, port: int, model: str, dialect: str
             command += [name, value]
     if sim.truth is not None:
         command += ["--truth", str(sim.truth.absolute())]
+    if sim.spin:
+        command.append("--spin")
     if sim.otlp_traces_endpoint is not None:
         command += ["--otlp-traces-endpoint", sim.otlp_traces_endpoint]
     return command

@@ -1,4 +1,4 @@
-"""When bytes reached and left the process: read where asyncio hands them over, not where a task gets its turn.
+"""When bytes reached and left the process: by the kernel's stamps, else where asyncio hands the bytes over.
 
 With many streams on one loop, a stream's task runs after all the others that were woken with it. The loop knew before:
 
@@ -19,6 +19,8 @@ from contextlib import contextmanager, suppress
 from time import perf_counter_ns
 from typing import Any
 
+from profiler.kernel_time import StampedSocket, kernel_stamping, stamp_reads
+
 _lines: dict[int, Line] = {}  # by file descriptor; `line_of` checks that it is still that socket
 
 
@@ -33,11 +35,18 @@ class Line(deque[bytes]):
         self.socket = socket
         self.read_ns: int | None = None
         self.wrote_ns: int | None = None  # when the last write began
+        self.stamps: StampedSocket | None = None
+        self._last_ns = 0
         self._arrivals: deque[int] = deque()
 
     def append(self, block: bytes) -> None:
         """The loop hands a block over."""
-        self._arrivals.append(perf_counter_ns())
+        stamps = self.stamps
+        if stamps is None or stamps.received_ns is None:
+            self._last_ns = perf_counter_ns()
+        else:  # a wall clock that is stepped must not put an answer before its request, nor two blocks out of order
+            self._last_ns = max(stamps.received_ns, self._last_ns, self.wrote_ns or 0)
+        self._arrivals.append(self._last_ns)
         super().append(block)
 
     def popleft(self) -> bytes:
@@ -68,7 +77,8 @@ def watch_arrivals() -> Iterator[None]:
 
     protocol.connection_made = connection_made
     try:
-        yield
+        with kernel_stamping():
+            yield
     finally:
         protocol.connection_made = made
         _lines.clear()
@@ -81,6 +91,7 @@ def _watch(protocol: Any, transport: Any) -> None:
     line = Line(socket)
     protocol.read_queue = line
     _lines[socket.fileno()] = line
+    line.stamps = stamp_reads(transport)
     write = transport.write
 
     def noted_write(data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -69,6 +70,11 @@ class Call:
         self.finished = False
         self.odd_chunks = 0
         self.streaming = bool(context.adaptation.body.get("stream"))
+        self._perf_ns = context.clock.perf_ns
+        self._epoch_ns = context.clock.at(0)
+        self._add_text = self.reply.content.append
+        self._add_time = self.reply.token_times_ns.append
+        self._text_of: Callable[[bytes], str | None] | None = None  # where a text is all that a block can bring
         self._line: Line | None = None
         self._sse = False
         self._error_status: int | None = None
@@ -86,6 +92,7 @@ class Call:
         self._last_ns: int | None = None
         self._inflate: Any = None
         self._rewriter = None
+        self._passes_through = context.script is None and context.agent_streams
         if context.script is not None and self.streaming:
             self._rewriter = StreamRewriter(
                 context.script.said, context.script.ordinal, context.operation, context.adaptation.choices
@@ -138,6 +145,7 @@ class Call:
             return
         if content_encoding in ("gzip", "deflate", "x-gzip"):
             self._inflate = zlib.decompressobj(wbits=47)  # either header, as found
+            self._passes_through = False
         if self._inflate is not None or content_encoding in ("", "identity"):
             self._sse = content_type.startswith("text/event-stream")
 
@@ -169,15 +177,24 @@ class Call:
 
     def feed(self, block: bytes) -> bytes:
         """Take bytes from the engine, return bytes for the agent (maybe none yet)."""
-        cost = self.cost
         if not self._sse:
             return self._feed_whole(block)
-        cost.chunks += 1
-        if cost.chunks % costs.TIME_EVERY:
-            return self._feed_stream(block)
-        began_ns = costs.now_ns()
-        out = self._feed_stream(block)
-        cost.chunk(began_ns)
+        cost = self.cost
+        cost.chunks = chunks = cost.chunks + 1
+        timed = chunks % costs.TIME_EVERY == 0
+        began_ns = costs.now_ns() if timed else 0
+        text = self._text_of(block) if self._text_of is not None else None
+        if text is not None:
+            line = self._line
+            read_ns = self._perf_ns() if line is None or line.read_ns is None else line.read_ns
+            self._last_ns = read_ns + self._epoch_ns
+            self._add_text(text)
+            self._add_time(self._last_ns)
+            out = block
+        else:
+            out = self._feed_stream(block)
+        if timed:
+            cost.chunk(began_ns)
         return out
 
     def _feed_whole(self, block: bytes) -> bytes:
@@ -192,38 +209,38 @@ class Call:
         return b"" if self.holds_body else block
 
     def _feed_stream(self, block: bytes) -> bytes:
-        if self.reply.done:  # a client that clears the connection afterwards
+        reply, out = self.reply, None
+        if reply.done:  # a client that clears the connection afterwards
             return block if self._ctx.agent_streams else b""
         self._last_ns = now_ns = self._arrival_ns()
         if self._inflate is not None:
             block = self._inflate.decompress(block)
         if not self._decoder.held:
-            out = self._text(block, now_ns)
-            if out is None and (data := sse.only_data(block)) is not None:
+            text = self._pattern.text_of(block)
+            out = None if text is None else self._text(block)
+            if text is not None and out is not None:
+                self._add_text(text)
+                self._add_time(now_ns)
+            elif (data := sse.only_data(block)) is not None:
                 out = self._event(data, block, now_ns)
-            if out is not None:
-                return out if self._ctx.agent_streams else b""
-        try:
-            events = self._decoder.feed(block)
-        except sse.EventTooLarge as error:
-            self.failed = f"EventTooLarge: {error}"
-            self._sse = False
-            return self._decoder.rest() + block
-        out = b"".join([self._event(event.data, event.raw, now_ns) for event in events])
+        if out is None:
+            try:
+                out = b"".join([self._event(each.data, each.raw, now_ns) for each in self._decoder.feed(block)])
+            except sse.EventTooLarge as error:
+                self.failed = f"EventTooLarge: {error}"
+                self._sse = False
+                return self._decoder.rest() + block
+        # From here on a block of the known form needs nothing else of what is done here.
+        plain = self._passes_through and not self._decoder.held and not reply.done
+        self._text_of = self._pattern.text_of if plain else None
         return out if self._ctx.agent_streams else b""
 
-    def _text(self, block: bytes, now_ns: int) -> bytes | None:
-        """Account for a block that differs from those before in its text alone; None if it does not."""
-        text = self._pattern.text_of(block)
-        if text is None:
-            return None
-        if self._rewriter is not None:
-            said = self._rewriter.next_text()
-            if said is None:
-                return None
-            block = self._pattern.with_text(said)
-        self.reply.take_text(text, now_ns)
-        return block
+    def _text(self, block: bytes) -> bytes | None:
+        """What the agent sees of a block that differs from those before in its text alone; None if that takes more."""
+        if self._rewriter is None:
+            return block
+        said = self._rewriter.next_text()
+        return None if said is None else self._pattern.with_text(said)
 
     def _event(self, data: bytes, raw: bytes, now_ns: int) -> bytes:
         """Account for one event; the bytes that the agent sees in its place."""

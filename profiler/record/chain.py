@@ -218,7 +218,16 @@ class Chain:
     # --- the end ---------------------------------------------------------------------------------------
 
     def finish(self, error: BaseException | None) -> None:
-        """End the root span and write the chain."""
+        """End the chain and write it."""
+        self.end(error)
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Write the chain, which has ended."""
+        self._recorder.deliver(self.trace_id)
+
+    def end(self, error: BaseException | None) -> None:
+        """End the root span and whatever below it is still open."""
         self._over = True
         self.failure = self.mismatch or error
         for recorded in self._calls:
@@ -231,7 +240,6 @@ class Chain:
             self._root.error = clean_message(str(self.failure))
         self._end_ns = self._recorder.clock.now_ns()
         self._root.end(self._end_ns)
-        self._recorder.deliver(self.trace_id)
 
     @property
     def e2e_ns(self) -> int:

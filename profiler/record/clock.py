@@ -13,19 +13,19 @@ class Clock:
     is stepped in mid-run (NTP, suspend) therefore cannot bend a duration, which `time_ns` stamps would.
     """
 
-    __slots__ = ("_offset_ns", "_perf_ns")
+    __slots__ = ("_offset_ns", "perf_ns")
 
     def __init__(
         self,
         perf_ns: Callable[[], int] = time.perf_counter_ns,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._perf_ns = perf_ns
+        self.perf_ns = perf_ns  # the counter itself
         self._offset_ns = wall_ns() - perf_ns()
 
     def now_ns(self) -> int:
         """Nanoseconds since the epoch."""
-        return self._perf_ns() + self._offset_ns
+        return self.perf_ns() + self._offset_ns
 
     def at(self, perf_ns: int) -> int:
         """The epoch nanoseconds of a moment that was read from the counter itself."""

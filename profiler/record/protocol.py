@@ -91,11 +91,6 @@ class Reply:
             self.token_times_ns.append(arrival_ns)
         return token
 
-    def take_text(self, text: str, arrival_ns: int) -> None:
-        """Take a chunk that brought this text and otherwise told what the one before it did."""
-        self.content.append(text)
-        self.token_times_ns.append(arrival_ns)
-
     def take_body(self, body: Json) -> None:
         """Take a whole, unstreamed response."""
         if body.get("error"):

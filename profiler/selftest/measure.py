@@ -50,7 +50,9 @@ def measure(cell: Cell, *, seed: int = 0) -> CellResult:
     with tempfile.TemporaryDirectory(prefix="profiler-selftest-") as scratch:
         folder = create_run_folder(Path(scratch) / "run")
         truth_path = folder / "truth.jsonl"
-        sim = SimOptions(profile=PROFILE, traits=(cell.trait,) if cell.trait else (), truth=truth_path)
+        sim = SimOptions(
+            profile=PROFILE, traits=(cell.trait,) if cell.trait else (), truth=truth_path, spin=_cores() > 1
+        )
         options = EngineOptions(backend="sim", sim=sim, seed=seed)
         with (
             open_engine(options, log_path=folder / "engine.log", progress=lambda _: None) as engine,
@@ -127,6 +129,10 @@ class _Caller:
             response.raise_for_status()
             async for _ in response.aiter_raw():
                 pass
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Send
-from loopback import serve
+from loopback import Behaviour, serve
 from recording import recorded
 
 from profiler import semconv as sc
@@ -129,12 +129,13 @@ class Fan(TypedDict):
     out: Annotated[list[str], operator.add]
 
 
-def fan_out(url: str):
-    """Three branches of one node, each with a call; they arrive in any order."""
+def fan_out(url: str, does: Behaviour):
+    """Three branches of one node, each with a call; the last branch calls first."""
     client = openai.AsyncOpenAI(base_url=url, api_key="x", max_retries=0)
 
     async def worker(state):
-        await asyncio.sleep(0.02 * (3 - int(state["item"])))  # the last branch calls first
+        while len(does.requests) < 2 - int(state["item"]):  # noqa: ASYNC110 - another thread's
+            await asyncio.sleep(0.001)
         answer = await client.chat.completions.create(
             model="test-model", messages=[{"role": "user", "content": state["item"]}]
         )
@@ -156,7 +157,7 @@ def fan_out(url: str):
 def test_fan_out_branches_get_their_own_scripted_call_whatever_the_order_of_arrival():
     calls = [said(f"worker[{index}]", f"answer-{index}") for index in range(3)]
     with serve() as (url, does), recorded(script=script(*calls)):
-        result = fan_out(url)
+        result = fan_out(url, does)
     assert sorted(result["out"]) == ["0=answer-0", "1=answer-1", "2=answer-2"]
     assert [request["messages"][0]["content"] for request in does.requests] == ["2", "1", "0"]
 

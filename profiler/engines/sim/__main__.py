@@ -9,6 +9,7 @@ import gc
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 from profiler.engines.sim.clockwork import new_loop
@@ -18,6 +19,7 @@ from profiler.engines.sim.profile import load_profile
 from profiler.engines.sim.server import ServerOptions, SimServer
 from profiler.engines.sim.traits import parse_traits
 from profiler.errors import EXIT_ENGINE, ProfilerError
+from profiler.kernel_time import kernel_stamping
 
 HOST = "127.0.0.1"
 
@@ -32,7 +34,7 @@ def main() -> int:
         return error.exit_code
     try:
         door = Door(HOST, arguments.port)
-        with asyncio.Runner(loop_factory=new_loop) as runner:
+        with asyncio.Runner(loop_factory=partial(new_loop, spin=arguments.spin)) as runner:
             runner.run(_serve(options, door))
     except (OSError, OverflowError) as error:
         sys.stderr.write(f"error: cannot serve on port {arguments.port} of {HOST}: {error}\n")
@@ -51,6 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--fault", action="append", default=[])
     parser.add_argument("--truth", type=Path)
     parser.add_argument("--otlp-traces-endpoint")
+    parser.add_argument("--spin", action="store_true", help="take a whole core, to be exact")
     return parser.parse_args()
 
 
@@ -80,7 +83,8 @@ async def _serve(options: ServerOptions, door: Door) -> None:
     gc.freeze()  # a collection in the middle of an answer would make every stream late
     sys.stdout.write(f"serving {options.model} on http://{HOST}:{door.port}/v1\n")
     sys.stdout.flush()
-    await ended.wait()
+    with kernel_stamping():
+        await ended.wait()
     door.close()
     with contextlib.suppress(asyncio.TimeoutError):
         await server.shutdown(0.5)

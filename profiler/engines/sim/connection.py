@@ -9,18 +9,26 @@ from typing import Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from profiler.kernel_time import stamp_reads
+
 _BAD_REQUEST = 400
 
 
 class Connection(RequestHandler):
-    """Parsing and waking the handler take their time: what a request waits for begins when its bytes are there."""
+    """Waking, parsing and calling the handler take their time: a request is there when the kernel has its bytes."""
 
-    __slots__ = ("received_ns",)
+    __slots__ = ("_stamps", "received_ns")
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask the kernel for times."""
+        super().connection_made(transport)
+        self._stamps = stamp_reads(transport)
 
     def data_received(self, data: bytes) -> None:
-        """The kernel has handed bytes over."""
+        """Bytes came."""
         if data:
-            self.received_ns = time.monotonic_ns()
+            stamped_ns = None if self._stamps is None else self._stamps.received_ns
+            self.received_ns = time.monotonic_ns() if stamped_ns is None else stamped_ns
         super().data_received(data)
 
     def handle_error(

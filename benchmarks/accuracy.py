@@ -6,7 +6,7 @@
                                                            the profiler's p99 errors are no worse than theirs
 
 The embedded engine (profile `paced`: 128 tokens, the first after 100 ms, then one every 10 ms with a CV of 0.2, each
-stream by itself) logs each write. It runs on one core, the client with all its processes on another. All clients take
+stream by itself) logs each write. It runs on one core and never sleeps, the client with all its processes on another. All clients take
 their turn in a cell before the next cell begins, each with an engine of its own.
 
 The truth of a request is from its arrival to the first write with output (TTFT), and the time per token between the
@@ -96,7 +96,7 @@ class Outcome:
 @contextmanager
 def engine(trait: str | None, truth: Path, core: int | None) -> Iterator[str]:
     """The embedded engine on a core of its own; its address without /v1."""
-    command = [sys.executable, "-m", "profiler.engines.sim", "--profile", "paced", "--model", MODEL]
+    command = [sys.executable, "-m", "profiler.engines.sim", "--profile", "paced", "--model", MODEL, "--spin"]
     command += ["--truth", str(truth), *(["--trait", trait] if trait else [])]
     variables = environments.clean_environment(PYTHONPATH=str(environments.ROOT))
     with pinned(core):

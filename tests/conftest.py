@@ -1,4 +1,4 @@
-"""What tests of all folders share: the real engine."""
+"""What tests of all folders share: the real engine, and which of them run whole programs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,30 @@ import pytest
 
 from profiler.engines import EngineOptions, open_engine
 from profiler.errors import EngineUnavailable
+
+# They start processes and servers and wait for them: seconds each, where the rest takes milliseconds.
+LIVE = (
+    "test_backend",
+    "test_engine_command",
+    "test_engine_process",
+    "test_engine_provision",
+    "test_engine_simulated",
+    "test_run",
+    "test_run_with_faults",
+    "test_selftest",
+    "test_sim_server",
+    "test_sim_server_clients",
+    "test_sim_server_faults",
+    "test_sim_server_tgi",
+    "test_sim_server_traits",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark them by their module."""
+    for item in items:
+        if item.path.stem in LIVE:
+            item.add_marker(pytest.mark.live)
 
 
 @pytest.fixture(scope="session")

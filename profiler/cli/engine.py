@@ -199,7 +199,7 @@ def serve(
     if otlp_traces_endpoint is not None:
         from profiler.record.live import protocol_of
 
-        protocol_of(otlp_traces_endpoint, os.environ)  # says what is wrong with it
+        protocol_of(otlp_traces_endpoint, os.environ, "--otlp-traces-endpoint")  # says what is wrong with it
     if name != "sim" and sim != SimOptions():
         raise UsageError("--sim-…, --truth and --otlp-traces-endpoint are for the embedded engine", remedy="serve sim")
     options = EngineOptions(

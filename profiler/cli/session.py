@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, redirect_stdout, suppress
@@ -17,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import profiler.cli
+from profiler.cli.backend import engine_options, resolve_backend
 from profiler.cli.ending import conclude, note, report
 from profiler.errors import UsageError
-from profiler.truth import TRUTH_FILE
 
 if TYPE_CHECKING:
     from profiler.engines import Engine, EngineOptions
@@ -88,7 +86,7 @@ def run_session(options: Options, environ: MutableMapping[str, str]) -> int:
     from profiler.record.agent import split_spec
 
     path, _ = split_spec(options.agent)
-    options = _resolve_backend(options, environ)
+    options = resolve_backend(options, environ)
     tasks = _tasks(options, path)
     pinned = _script(options, path, tasks)
     _check_record_script(options)
@@ -99,8 +97,8 @@ def run_session(options: Options, environ: MutableMapping[str, str]) -> int:
         agent=_absolute_spec(options.agent),
     )
     try:
-        engine_options = _engine_options(options, environ, folder)
-        with _engine_and_agent(options, engine_options, folder, environ) as (engine, agent):
+        chosen = engine_options(options, environ, folder)
+        with _engine_and_agent(options, chosen, folder, environ) as (engine, agent):
             return _record(options, engine, agent, tasks, pinned, folder)
     finally:
         _remove_if_empty(folder)
@@ -171,71 +169,6 @@ def _check_record_script(options: Options) -> None:
         raise UsageError(f"{target} exists already and will not be overwritten", remedy="name another file")
     if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
         raise UsageError(f"cannot write to {target.parent}", remedy="choose another place for --record-script")
-
-
-def _resolve_backend(options: Options, environ: MutableMapping[str, str]) -> Options:
-    """`auto` becomes what it stands for, and says so; options of another engine than the chosen are refused."""
-    if options.backend == "auto":
-        address = environ.get("OPENAI_BASE_URL")
-        if options.base_url is None and address:
-            key = "OPENAI_API_KEY" if environ.get("OPENAI_API_KEY") else None
-            options = replace(options, base_url=address, api_key_env=options.api_key_env or key)
-            note(f"attaching to {address}, which OPENAI_BASE_URL names (--backend sim for the embedded engine)")
-        elif options.base_url is None:
-            if options.vllm_python or options.no_provision or options.model:
-                given = "--model" if options.model else "--vllm-python" if options.vllm_python else "--no-provision"
-                raise UsageError(f"{given} is for an engine that loads a model", remedy="add --backend vllm")
-            options = replace(options, backend="sim")
-            note("no engine was named: taking the embedded one (--backend vllm for a real one)")
-    if options.backend != "sim" and (options.sim_profile or options.sim_traits or options.sim_faults):
-        raise UsageError("--sim-… options are for the embedded engine", remedy="use --backend sim, or drop them")
-    if options.backend == "sim" and (options.base_url or options.vllm_python or options.no_provision):
-        given = "--base-url" if options.base_url else "--vllm-python" if options.vllm_python else "--no-provision"
-        raise UsageError(f"{given} is not for the embedded engine", remedy="drop it, or --backend sim")
-    return options
-
-
-def _engine_options(options: Options, environ: MutableMapping[str, str], folder: Path) -> EngineOptions:
-    from profiler.engines import EngineOptions, SimOptions
-
-    if options.base_url and (options.vllm_python or options.no_provision):
-        raise UsageError("--vllm-python and --no-provision are for an engine that is started", remedy="drop --base-url")
-    if not math.isfinite(options.timeout):
-        raise UsageError(f"--timeout {options.timeout} is no number of seconds", remedy="leave it out for 300")
-    key = None
-    if options.api_key_env is not None:
-        key = environ.get(options.api_key_env)
-        if not key:
-            raise UsageError(
-                f"the environment variable {options.api_key_env} is empty or not set",
-                remedy=f"export {options.api_key_env}=…, or drop --api-key-env",
-            )
-    if options.otlp_endpoint is not None:
-        from profiler.record.live import protocol_of
-
-        protocol_of(options.otlp_endpoint, environ)
-    return EngineOptions(
-        backend=options.backend,
-        base_url=options.base_url,
-        api_key=key,
-        model=options.model,
-        vllm_python=options.vllm_python,
-        provision=not options.no_provision,
-        port=None if options.base_url else _free_port(),
-        seed=options.seed,
-        sim=SimOptions(
-            profile=options.sim_profile or SimOptions.profile,
-            traits=options.sim_traits,
-            faults=options.sim_faults,
-            truth=folder / TRUTH_FILE,
-        ),
-    )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _run_folder(options: Options, agent: Path) -> Path:

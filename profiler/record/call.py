@@ -19,13 +19,13 @@ from profiler.record.clock import Clock
 from profiler.record.cost import Cost
 from profiler.record.lag import LagProbe
 from profiler.record.pattern import Pattern
+from profiler.record.placement import GAP_NS, place_phases
 from profiler.record.protocol import CHAT, EngineTiming, Json, Reply, error_text, parse_json, vllm_timing
 from profiler.record.replay import Adaptation, StreamRewriter, body_from_stream, rewrite_body
 from profiler.record.spans import Span
 from profiler.record.text import clean_message
 from profiler.script import ScriptedCall
 
-GAP_NS = 1_000  # Jaeger's critical path skips a sibling that begins exactly where the last one ends
 ONE_WRITE_BYTES = 64 * 1024  # what a socket's send buffer takes at once, even on a fresh connection
 _ERROR_BODY_LIMIT = 4096
 
@@ -425,34 +425,3 @@ class Call:
 def reply_ended(reply: Reply) -> bool:
     """Whether the engine came to its end, as far as the client read it."""
     return bool(reply.done or reply.finish_reasons)
-
-
-def place_phases(timing: EngineTiming, sent_ns: int, first_ns: int | None, last_ns: int) -> list[tuple[str, int, int]]:
-    """Put the engine's durations onto the client's clock.
-
-    In-band timing has no absolute times, so the phases go to the latest place that agrees with what the client
-    saw: the first token cannot have been made after it arrived, nor the last one.
-
-        sent                        first chunk                 last chunk
-          |--- on its way ---|queue|prefill|------ decode ------|
-        with a first chunk that was held back:
-          |-- on its way -|queue|prefill|.......first.. decode ..|
-
-    Nothing begins before the sending; what would exceed the window is cut at its end.
-
-    Returns:
-        (name, start, end) for each of queue, prefill, decode that lasts; contiguous, in nanoseconds.
-    """
-    until_first = timing.queue_ns + timing.prefill_ns
-    start = last_ns - until_first - timing.decode_ns
-    if first_ns is not None:
-        start = min(start, first_ns - until_first)
-    at = max(start, sent_ns)
-    placed = []
-    durations = (timing.queue_ns, timing.prefill_ns, timing.decode_ns)
-    for name, duration in zip(sc.ENGINE_PHASES, durations, strict=True):
-        end = min(at + duration, last_ns)
-        if end > at:
-            placed.append((name, at, end))
-        at = max(at, end)
-    return placed

@@ -36,7 +36,7 @@ def endpoint_from_env(environ: Mapping[str, str] = os.environ) -> str | None:
     return environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or general
 
 
-def protocol_of(endpoint: str, environ: Mapping[str, str] = os.environ) -> str:
+def protocol_of(endpoint: str, environ: Mapping[str, str] = os.environ, option: str = "--otlp-endpoint") -> str:
     """`grpc` or `http/protobuf`: as the standard variables say, otherwise by the usual ports.
 
     Raises:
@@ -46,10 +46,10 @@ def protocol_of(endpoint: str, environ: Mapping[str, str] = os.environ) -> str:
     try:
         port = parts.port
     except ValueError as error:
-        raise UsageError(f"--otlp-endpoint {endpoint}: {error}") from error
+        raise UsageError(f"{option} {endpoint}: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
-            f"--otlp-endpoint {endpoint} is not an address",
+            f"{option} {endpoint} is not an address",
             remedy="for Jaeger on this machine: http://127.0.0.1:4318 (HTTP) or http://127.0.0.1:4317 (gRPC)",
         )
     named = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")

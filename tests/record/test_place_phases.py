@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from profiler.record.call import place_phases
+from profiler.record.placement import place_phases
 from profiler.record.protocol import EngineTiming
 
 DURATIONS = st.integers(0, 60)

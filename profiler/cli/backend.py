@@ -1,0 +1,91 @@
+"""Which engine a run takes, and what it is told."""
+
+from __future__ import annotations
+
+import math
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from profiler.cli.ending import note
+from profiler.errors import UsageError
+from profiler.truth import TRUTH_FILE
+
+if TYPE_CHECKING:
+    from profiler.cli.session import Options
+    from profiler.engines import EngineOptions
+
+
+def resolve_backend(options: Options, environ: Mapping[str, str]) -> Options:
+    """`auto` becomes what it stands for, and says so; options of another engine than the chosen are refused."""
+    of_sim = bool(options.sim_profile or options.sim_traits or options.sim_faults)
+    if options.backend == "auto" and of_sim and options.base_url is None:
+        options = replace(options, backend="sim")
+    if options.backend == "auto":
+        address = environ.get("OPENAI_BASE_URL")
+        if options.base_url is None and address:
+            key = "OPENAI_API_KEY" if environ.get("OPENAI_API_KEY") else None
+            options = replace(options, base_url=address, api_key_env=options.api_key_env or key)
+            note(f"attaching to {address}, which OPENAI_BASE_URL names (--backend sim for the embedded engine)")
+        elif options.base_url is None:
+            if options.vllm_python or options.no_provision or options.model:
+                given = "--model" if options.model else "--vllm-python" if options.vllm_python else "--no-provision"
+                raise UsageError(f"{given} is for an engine that loads a model", remedy="add --backend vllm")
+            options = replace(options, backend="sim")
+            note("no engine was named: taking the embedded one (--backend vllm for a real one)")
+    if options.backend != "sim" and of_sim:
+        raise UsageError("--sim-… options are for the embedded engine", remedy="use --backend sim, or drop them")
+    if options.backend == "sim" and (options.base_url or options.vllm_python or options.no_provision):
+        given = "--base-url" if options.base_url else "--vllm-python" if options.vllm_python else "--no-provision"
+        raise UsageError(f"{given} is not for the embedded engine", remedy="drop it, or --backend sim")
+    return options
+
+
+def engine_options(options: Options, environ: Mapping[str, str], folder: Path) -> EngineOptions:
+    """What the engine is told; the embedded one writes its log into the run's folder.
+
+    Raises:
+        UsageError: options that contradict each other, or a key or address that is none.
+    """
+    from profiler.engines import EngineOptions, SimOptions
+
+    if options.base_url and (options.vllm_python or options.no_provision):
+        raise UsageError("--vllm-python and --no-provision are for an engine that is started", remedy="drop --base-url")
+    if not math.isfinite(options.timeout):
+        raise UsageError(f"--timeout {options.timeout} is no number of seconds", remedy="leave it out for 300")
+    key = None
+    if options.api_key_env is not None:
+        key = environ.get(options.api_key_env)
+        if not key:
+            raise UsageError(
+                f"the environment variable {options.api_key_env} is empty or not set",
+                remedy=f"export {options.api_key_env}=…, or drop --api-key-env",
+            )
+    if options.otlp_endpoint is not None:
+        from profiler.record.live import protocol_of
+
+        protocol_of(options.otlp_endpoint, environ)
+    return EngineOptions(
+        backend=options.backend,
+        base_url=options.base_url,
+        api_key=key,
+        model=options.model,
+        vllm_python=options.vllm_python,
+        provision=not options.no_provision,
+        port=None if options.base_url else _free_port(),
+        seed=options.seed,
+        sim=SimOptions(
+            profile=options.sim_profile or SimOptions.profile,
+            traits=options.sim_traits,
+            faults=options.sim_faults,
+            truth=folder / TRUTH_FILE,
+        ),
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -4,8 +4,8 @@
     python benchmarks/capacity.py --check    a short version that writes nothing: exit 1 unless recording takes at most
                                              1.5 of the processor time of a bare loop, and no memory per chain
 
-The client has one core, the embedded engine another, which it keeps to itself (`--spin`). Every measurement has a
-client process and an engine of its own. See `peers/capacity_worker.py` for the clients.
+The client has one core, the embedded engine another, which it keeps to itself (`--spin`). Each measurement
+has an engine of its own. See `peers/capacity_worker.py` for the clients.
 
 - *Ladder*: more and more streams of 100 tokens a second (profile `paced`) are recorded until the profiler's TTFT errs
   by more than 1 ms at p99, or chains take longer than the engine took for them, because the client's core is full.
@@ -40,7 +40,7 @@ from profiler.truth import OK, Truth, read_truth
 
 MS = 1_000_000
 TOKENS = 128
-LADDER = (16, 32, 64, 96, 128, 160, 192, 256, 320, 384, 512)
+LADDER = (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 256, 320, 384, 512)
 CHAINS_PER_STREAM = 3
 TTFT_LIMIT_NS = 1 * MS
 STRETCH_LIMIT = 1.05
@@ -52,11 +52,11 @@ KINDS = {
     "timed": "httpx2, lines and JSON decoded, timed by hand",
     "recorded": "httpx2, bytes read and dropped, recorded",
 }
-CPU_STREAMS, CPU_ROUNDS = 32, 3
+CPU_STREAMS, CPU_CHAINS_PER_STREAM, CPU_ROUNDS = 32, 2, 4
 MEMORY_STREAMS, MEMORY_TOKENS = 16, 8
 REPEATED_TASKS = 20
 MARKS = (200, 1_000, 5_000, 10_000)
-CHECK_STREAMS, CHECK_MARKS = 16, (200, 3_000)
+CHECK_STREAMS, CHECK_ROUNDS, CHECK_MARKS = 16, 3, (200, 3_000)
 MOST_CPU = 1.5
 MOST_GROWTH = 2_000  # bytes per chain: a leaked chain of one short call is several times that
 
@@ -133,21 +133,21 @@ def engine(profile: str, core: int | None, folder: Path, truth: Path | None = No
         yield {"url": f"{info.base_url}/chat/completions", "model": info.model}
 
 
-def client(kind: str, load: Load, told: Mapping[str, str], core: int | None, folder: Path) -> Ran:
-    """Run a client to its end; what it records goes to a new `folder`.
+def clients(kinds: Sequence[str], load: Load, told: Mapping[str, str], core: int | None, folder: Path) -> list[Ran]:
+    """Run clients one after the other in one process; what the n-th records goes to `folder`/n.
 
     Raises:
-        RuntimeError: it failed; its own output says why.
+        RuntimeError: one failed; its own output says why.
     """
     asked = {**told, "streams": load.streams, "chains": load.chains, "tasks": load.tasks or load.chains}
     asked |= {"output_tokens": load.tokens, "folder": str(folder), "marks": load.marks}
-    command = [sys.executable, str(environments.PEERS / "capacity_worker.py"), kind, json.dumps(asked)]
+    command = [sys.executable, str(environments.PEERS / "capacity_worker.py"), ",".join(kinds), json.dumps(asked)]
     variables = environments.clean_environment(PYTHONPATH=str(environments.ROOT))
     with pinned(core):
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=variables, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"the client {kind} of {load.streams} streams failed")
-    return Ran(**json.loads(done.stdout))
+        raise RuntimeError(f"a client of {load.streams} streams failed: {', '.join(kinds)}")
+    return [Ran(**turn) for turn in json.loads(done.stdout)]
 
 
 def climb(cores: Cores) -> list[Rung]:
@@ -170,8 +170,8 @@ def rung(streams: int, cores: Cores) -> Rung:
     with tempfile.TemporaryDirectory() as scratch:
         folder, truth = Path(scratch) / "run", Path(scratch) / "truth.jsonl"
         with engine("paced", cores[1], Path(scratch), truth) as told:
-            ran = client("recorded", Load(streams, CHAINS_PER_STREAM * streams), told, cores[0], folder)
-        tables = build_tables(load_run(folder).traces)
+            (ran,) = clients(["recorded"], Load(streams, CHAINS_PER_STREAM * streams), told, cores[0], folder)
+        tables = build_tables(load_run(folder / "0").traces)
         truths = read_truth(truth)
     errors = {each.metric: each for each in compare(tables.calls, tables.chains, truths)}
     chains = tables.chains[~tables.chains["warmup"]]
@@ -216,14 +216,14 @@ def processor_time(
     streams: int, rounds: int, cores: Cores, kinds: Sequence[str] = tuple(KINDS)
 ) -> dict[str, list[float]]:
     """Nanoseconds of the processor per token, of each kind of client; there and back in each round, against drift."""
+    load = Load(streams, CPU_CHAINS_PER_STREAM * streams)
+    turns = [*kinds, *reversed(kinds)] * rounds
+    _progress(f"processor time: {len(turns)} turns of {', '.join(kinds)}")
+    with tempfile.TemporaryDirectory() as scratch, engine("paced", cores[1], Path(scratch)) as told:
+        ran = clients(turns, load, told, cores[0], Path(scratch))
     found: dict[str, list[float]] = {kind: [] for kind in kinds}
-    load = Load(streams, CHAINS_PER_STREAM * streams)
-    for number in range(1, rounds + 1):
-        for kind in [*kinds, *reversed(kinds)]:
-            with tempfile.TemporaryDirectory() as scratch, engine("paced", cores[1], Path(scratch)) as told:
-                ran = client(kind, load, told, cores[0], Path(scratch) / "run")
-            found[kind].append(ran.cpu_ns / (load.chains * load.tokens))
-        _progress(f"processor time: round {number} of {rounds}")
+    for kind, each in zip(turns, ran, strict=True):
+        found[kind].append(each.cpu_ns / (load.chains * load.tokens))
     return found
 
 
@@ -239,7 +239,7 @@ def memory(marks: tuple[int, ...], cores: Cores, *, tasks: int | None) -> Ran:
     """Record short chains up to the last mark."""
     load = Load(MEMORY_STREAMS, marks[-1], MEMORY_TOKENS, tasks, marks)
     with tempfile.TemporaryDirectory() as scratch, engine("fast", cores[1], Path(scratch)) as told:
-        ran = client("recorded", load, told, cores[0], Path(scratch) / "run")
+        (ran,) = clients(["recorded"], load, told, cores[0], Path(scratch) / "run")
     if ran.failed:
         raise RuntimeError(f"{ran.failed} of {load.chains} chains failed")
     _progress(f"memory over {load.chains:,} chains of {tasks or load.chains:,} tasks")
@@ -321,7 +321,7 @@ def main() -> int:
 
 def _checked(cores: Cores) -> int:
     """The exit code; what is beyond a bound is told."""
-    ratio = ratios(processor_time(CHECK_STREAMS, 1, cores, ("bare", "recorded")))["recorded"]
+    ratio = ratios(processor_time(CHECK_STREAMS, CHECK_ROUNDS, cores, ("bare", "recorded")))["recorded"]
     grown = growth(memory(CHECK_MARKS, cores, tasks=REPEATED_TASKS).rss, CHECK_MARKS)
     print(f"recording takes {ratio:.2f} of the processor time of a bare loop (at most {MOST_CPU})")
     print(f"memory grows by {grown:,.0f} bytes per chain (at most {MOST_GROWTH:,})")

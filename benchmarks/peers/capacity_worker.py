@@ -1,14 +1,16 @@
-"""A client of the capacity benchmark in a process of its own: the same calls, recorded or not.
+"""Clients of the capacity benchmark in a process of their own: the same calls, recorded or not.
 
-    python capacity_worker.py KIND '{"url", "model", "streams", "chains", "tasks", "output_tokens", "folder", "marks"}'
+    python capacity_worker.py KIND[,KIND...] \
+        '{"url", "model", "streams", "chains", "tasks", "output_tokens", "folder", "marks"}'
 
     bare       a loop over httpx2 that reads the bytes and drops them: the least that a client can do
     timed      the same that decodes lines and JSON and times them by hand: `stream_loop.py`
-    recorded   the bare loop as the agent of a run: through the runner, each chain's spans written to `folder`
+    recorded   the bare loop as the agent of a run: through the runner, each chain's spans written to `folder/NUMBER`
 
-One call per chain, after a chain that warms up. Prints {"cpu_ns", "wall_ns", "failed", "rss"}: processor time of the
-process and time from the end of the warm-up to the end of the last chain, how many chains failed, and the resident
-memory in bytes when as many chains had ended as each of `marks` says.
+One call per chain, after a short chain that warms up. Kinds take their turns in one process, for two processes differ
+by more than is to be measured. Prints a list with {"cpu_ns", "wall_ns", "failed", "rss"} of each turn: processor time
+of the process and time from the end of the warm-up to the end of the last chain, how many chains failed, and the
+resident memory in bytes when as many chains had ended as each of `marks` says.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import psutil
 from stream_loop import one
 
 TIMEOUT_S = 300.0
+WARMUP_TOKENS = 8
 
 
 class Meter:
@@ -56,7 +59,7 @@ class Meter:
 
 
 class Caller:
-    """A plain client of many streams, each on a connection of its own; the last call closes it."""
+    """A plain client of many streams, each on a connection of its own; the first call warms up, the last closes it."""
 
     def __init__(self, load: dict[str, Any]) -> None:
         self._load = load
@@ -65,16 +68,16 @@ class Caller:
 
     async def drop(self, question: Any) -> None:
         """Read the bytes of an answer."""
+        client, tokens = self._open()
         body = {
             "model": self._load["model"],
             "messages": [{"role": "user", "content": str(question)}],
-            "max_tokens": self._load["output_tokens"],
-            "min_tokens": self._load["output_tokens"],
+            "max_tokens": tokens,
+            "min_tokens": tokens,
             "ignore_eos": True,
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        client = self._open()
         try:
             async with client.stream("POST", self._load["url"], json=body) as response:
                 response.raise_for_status()
@@ -85,19 +88,22 @@ class Caller:
 
     async def time_by_hand(self, question: Any) -> None:
         """Decode and time an answer."""
-        client = self._open()
+        client, tokens = self._open()
         try:
-            said = await one(client, self._load, int(str(question).split()[-1]))
+            said = await one(client, {**self._load, "output_tokens": tokens}, int(str(question).split()[-1]))
         finally:
             await self._close(client)
         if said["error"] is not None:
             raise RuntimeError(said["error"])
 
-    def _open(self) -> httpx2.AsyncClient:
+    def _open(self) -> tuple[httpx2.AsyncClient, int]:
+        """(the client, how many tokens to ask for)."""
+        tokens: int = self._load["output_tokens"]
         if self._client is None:
             limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
             self._client = httpx2.AsyncClient(limits=limits, timeout=TIMEOUT_S, trust_env=False)
-        return self._client
+            return self._client, WARMUP_TOKENS
+        return self._client, tokens
 
     async def _close(self, client: httpx2.AsyncClient) -> None:
         self._left -= 1
@@ -121,8 +127,8 @@ async def loop(ask: Callable[[Any], Awaitable[None]], load: dict[str, Any], mete
     await asyncio.gather(*(stream() for _ in range(load["streams"])))
 
 
-def recorded(ask: Callable[[Any], Awaitable[None]], load: dict[str, Any], meter: Meter) -> None:
-    """All chains as `profiler run` runs them.
+def recorded(ask: Callable[[Any], Awaitable[None]], load: dict[str, Any], meter: Meter, folder: Path) -> None:
+    """All chains as `profiler run` runs them; `folder` is made.
 
     Raises:
         ProfilerError: the run ended early.
@@ -141,7 +147,7 @@ def recorded(ask: Callable[[Any], Awaitable[None]], load: dict[str, Any], meter:
         else:
             meter.chain()
 
-    writer = RunWriter(create_run_folder(Path(load["folder"])))
+    writer = RunWriter(create_run_folder(folder))
     plan = Plan(
         Agent("capacity", Path(__file__), "function", ask),
         [Task(id=str(number), input=f"Stream {number}") for number in range(load["tasks"])],
@@ -158,14 +164,20 @@ def recorded(ask: Callable[[Any], Awaitable[None]], load: dict[str, Any], meter:
         raise outcome.fatal
 
 
-def main() -> None:
-    kind, load = sys.argv[1], json.loads(sys.argv[2])
+def turn(kind: str, load: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """One kind of client, from its warm-up to its end."""
     caller, meter = Caller(load), Meter(load)
     if kind == "recorded":
-        recorded(caller.drop, load, meter)
+        recorded(caller.drop, load, meter, folder)
     else:
         asyncio.run(loop(caller.time_by_hand if kind == "timed" else caller.drop, load, meter))
-    print(json.dumps({**meter.found, "failed": meter.failed}))
+        gc.unfreeze()
+    return {**meter.found, "failed": meter.failed}
+
+
+def main() -> None:
+    kinds, load = sys.argv[1].split(","), json.loads(sys.argv[2])
+    print(json.dumps([turn(kind, load, Path(load["folder"]) / str(number)) for number, kind in enumerate(kinds)]))
 
 
 if __name__ == "__main__":

@@ -240,7 +240,10 @@ class Call:
         if self._rewriter is None:
             return block
         said = self._rewriter.next_text()
-        return None if said is None else self._pattern.with_text(said)
+        if said is not None:
+            return self._pattern.with_text(said)
+        delta = self._rewriter.next_delta()
+        return None if delta is None else self._pattern.with_delta(delta)
 
     def _event(self, data: bytes, raw: bytes, now_ns: int) -> bytes:
         """Account for one event; the bytes that the agent sees in its place."""
@@ -258,6 +261,8 @@ class Call:
             self.odd_chunks += 1  # not of the protocol: the agent is to see it as it came
             return raw
         self._last_chunk = chunk
+        if token and len(self.reply.token_times_ns) == 1 and self._ctx.lag is not None and self._sent_ns is not None:
+            self._ctx.lag.first_token(self._ctx.clock.perf(self._sent_ns), now_ns - self._sent_ns)
         if self.reply.text_alone:
             self._pattern.learn(raw)
         if not token and not chunk.get("choices") and chunk.get("usage") and not self._ctx.adaptation.usage_wanted:
@@ -367,7 +372,7 @@ class Call:
             sc.CONNECT_NS: self._connect_ns or None,
             sc.SENT_NS: sent_ns - start_ns,
             sc.HEADERS_NS: self._headers_ns - start_ns if self._headers_ns else None,
-            sc.LOOP_LAG_MAX_NS: self._loop_lag_ns(sent_ns),
+            sc.LOOP_LAG_MAX_NS: self._loop_lag_ns(),
         }
         attributes: dict[str, Any] = {name: value for name, value in optional.items() if value is not None}
         if reply.token_times_ns:
@@ -379,12 +384,10 @@ class Call:
             attributes[sc.REASONING_CHUNKS] = reply.reasoning_chunks
         return attributes
 
-    def _loop_lag_ns(self, sent_ns: int) -> int | None:
+    def _loop_lag_ns(self) -> int | None:
         if self._ctx.lag is None:
             return None
-        tokens = self.reply.token_times_ns
-        ttft_ns = tokens[0] - sent_ns if tokens else None
-        return self._ctx.lag.call_over(self._ctx.clock.perf(self._ctx.span.start_ns), ttft_ns)
+        return self._ctx.lag.max_since(self._ctx.clock.perf(self._ctx.span.start_ns))
 
     def _finish_reasons(self) -> tuple[str, ...] | None:
         if not self.reply.finish_reasons:

@@ -21,7 +21,6 @@ from time import perf_counter_ns
 from profiler.store.manifest import LoopLag
 
 INTERVAL_NS = 10_000_000
-P99_LIMIT_MS = 10.0
 LATE_CALLS_LIMIT = 0.05  # of the calls that have a first token
 _OF_TTFT = 0.10
 _MEANINGLESS_NS = 2_000_000  # twice the resolution of a loop's timers
@@ -89,26 +88,23 @@ class LagProbe:
             lags.append(now_ns - max(due_ns, start_ns))
         return max(lags, default=None)
 
-    def call_over(self, start_ns: int, ttft_ns: int | None) -> int | None:
-        """`max_since` for a call that ends now, kept account of where the call had a first token."""
-        lag_ns = self.max_since(start_ns)
-        if lag_ns is not None and ttft_ns is not None:
+    def first_token(self, sent_ns: int, ttft_ns: int) -> None:
+        """A call's first token has just been read: was the loop late while it was waited for?
+
+        What held the loop before the sending or after the first token is no doubt about that time.
+        """
+        lag_ns = self.max_since(sent_ns)
+        if lag_ns is not None:
             self._calls += 1
             self._late_calls += lag_ns > max(_OF_TTFT * ttft_ns, _MEANINGLESS_NS)
-        return lag_ns
 
     def reasons(self) -> list[str]:
         """Why times taken on this loop are suspect, in words; empty if they are not."""
-        found = []
-        lag = self.summary()
-        if lag is not None and lag.p99_ms > P99_LIMIT_MS:
-            found.append(f"the event loop was late by {lag.p99_ms:g} ms at p99 (limit {P99_LIMIT_MS:g} ms)")
-        if self._late_calls > LATE_CALLS_LIMIT * self._calls:
-            found.append(
-                f"in {self._late_calls} of {self._calls} calls the event loop was late by more than "
-                f"{_OF_TTFT:.0%} of the time to first token (limit {LATE_CALLS_LIMIT:.0%} of the calls)"
-            )
-        return found
+        if self._late_calls <= LATE_CALLS_LIMIT * self._calls:
+            return []
+        calls, share = f"{self._late_calls} of {self._calls} calls", f"{_OF_TTFT:.0%} of the time to first token"
+        limit = f"limit {LATE_CALLS_LIMIT:.0%} of the calls"
+        return [f"in {calls} the event loop was late by more than {share} while that was waited for ({limit})"]
 
     def summary(self) -> LoopLag | None:
         """Over everything since the start; None without a sample."""

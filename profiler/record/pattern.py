@@ -9,6 +9,8 @@ same object with another text. Parsing it would take several times as long, in a
 
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 
 _KEYS = (b'"content":"', b'"content": "')
@@ -20,11 +22,12 @@ _GIVE_UP = 4  # forms in a row that no other block had
 class Pattern:
     """What the last parsed chunk of a stream looks like; matches nothing before `learn`."""
 
-    __slots__ = ("_head", "_in_vain", "_tail", "_text_to")
+    __slots__ = ("_delta", "_head", "_in_vain", "_tail", "_text_to")
 
     def __init__(self) -> None:
         self._head = b""
         self._tail = b""
+        self._delta = b""  # the head up to the key of the text
         self._in_vain = 0
         self._text_to = 0  # from the end
 
@@ -44,6 +47,7 @@ class Pattern:
                 head, tail = block[:begin], block[end:]
                 if self._is_delta(head, tail):
                     self._head, self._tail, self._text_to = head, tail, -len(tail)
+                    self._delta = head[: -len(key)]
                 return
 
     @staticmethod
@@ -74,3 +78,7 @@ class Pattern:
     def with_text(self, text: str) -> bytes:
         """A block of the form with another text."""
         return self._head + orjson.dumps(text)[1:-1] + self._tail
+
+    def with_delta(self, delta: dict[str, Any]) -> bytes:
+        """A block of the form with other members, at least one, in place of the text."""
+        return self._delta + orjson.dumps(delta)[1:-1] + self._tail[1:]

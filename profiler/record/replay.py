@@ -140,6 +140,14 @@ class StreamRewriter:
         self._sent = max(self._sent, upto)
         return part
 
+    def next_delta(self) -> Json | None:
+        """The same, whatever it brings; None for text completions and several choices."""
+        if self._text or self._choices > 1:
+            return None
+        self._tokens_seen = seen = self._tokens_seen + 1
+        upto = self._length if seen >= self._tokens else self._length * seen // self._tokens
+        return self._advance(upto) or {"content": ""}
+
     def rewrite(self, chunk: Json, *, token: bool) -> Json:
         """The chunk with the script's words in place of the engine's; the input is not changed."""
         choices = chunk.get("choices")

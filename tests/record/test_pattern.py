@@ -83,3 +83,14 @@ def test_a_form_that_changes_now_and_then_is_learnt_anew():
     for second in range(10):
         pattern.learn(block("one", created=second))
         assert pattern.text_of(block("two", created=second)) == "two"
+
+
+@pytest.mark.parametrize("spaced", [False, True])
+def test_other_members_take_the_place_of_the_text(spaced):
+    call = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": '{"x": "\u00e9\\n"}'}}]}
+    form = block("one", spaced=spaced)
+    made = json.loads(learnt(form).with_delta(call).removeprefix(b"data: "))
+    expected = json.loads(form.removeprefix(b"data: "))
+    expected["choices"][0]["delta"].pop("content")
+    expected["choices"][0]["delta"] |= call
+    assert made == expected

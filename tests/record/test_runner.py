@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import time
 from pathlib import Path
 
 import httpx2
+from loopback import serve
 
 from profiler import semconv as sc
 from profiler.record.agent import Agent
@@ -52,7 +54,7 @@ def test_a_run_tells_what_recording_cost():
     assert cost.per_chunk_us is None, "nothing was streamed"
 
 
-def test_a_loop_that_is_held_during_a_call_shows_on_its_span_and_makes_the_run_suspect():
+def test_a_loop_that_is_held_during_a_call_shows_on_its_span():
     def hold(_):
         time.sleep(0.08)
         return httpx2.Response(200, json=ANSWER)
@@ -65,6 +67,28 @@ def test_a_loop_that_is_held_during_a_call_shows_on_its_span_and_makes_the_run_s
     assert chat.attributes[sc.LOOP_LAG_MAX_NS] > 50_000_000
     assert outcome.loop_lag.samples > 0
     assert outcome.loop_lag.max_ms > 50
+    assert outcome.suspect == [], "no first token was waited for"
+
+
+def test_a_loop_that_is_held_while_a_first_token_is_waited_for_makes_the_run_suspect():
+    async def ask(_):
+        async def stream():
+            async with httpx2.AsyncClient(trust_env=False) as client:
+                body = {"model": "test-model", "messages": [], "stream": True}
+                async with client.stream("POST", f"{url}/chat/completions", json=body) as response:
+                    async for _ in response.aiter_raw():
+                        pass
+
+        reading = asyncio.create_task(stream())
+        while not does.requests:  # noqa: ASYNC110 - another thread's
+            await asyncio.sleep(0.001)
+        does.hang.set()
+        time.sleep(0.1)  # noqa: ASYNC251 - the very thing: somebody holds the loop
+        await reading
+
+    with serve() as (url, does):
+        does.hang = threading.Event()
+        outcome, _ = run(ask)
     assert "event loop was late" in outcome.suspect[0]
 
 

@@ -44,7 +44,7 @@ LADDER = (16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 256, 320, 384, 512)
 CHAINS_PER_STREAM = 3
 TTFT_LIMIT_NS = 1 * MS
 STRETCH_LIMIT = 1.05
-TRIES = 2
+TRIES = 3
 """Of a rung that fails: something else may have had the core for a moment."""
 
 KINDS = {
@@ -83,6 +83,7 @@ class Ran:
 
     cpu_ns: int
     wall_ns: int
+    others_ns: int | None
     failed: int
     rss: Sequence[int]
 
@@ -106,6 +107,8 @@ class Rung:
     """The latter over what the engine had planned."""
     engine_late_ns: float
     """p99 of the engine's own delay."""
+    others_share: float | None
+    """What other processes took of the client's core; None where that is not known."""
 
     def too_much(self) -> str | None:
         """Why this is more than the recorder can take, in words; None if it is not."""
@@ -190,6 +193,7 @@ def rung(streams: int, cores: Cores) -> Rung:
         stretch=float(chains["e2e_ns"].median()) / really_ns,
         engine_stretch=really_ns / planned_ns,
         engine_late_ns=float(np.quantile([each.late_max_ns for each in truths if each.outcome == OK], 0.99)),
+        others_share=None if ran.others_ns is None else ran.others_ns / ran.wall_ns,
     )
 
 
@@ -254,7 +258,7 @@ def growth(rss: Sequence[int], marks: Sequence[int]) -> float:
 def ladder_table(rungs: Sequence[Rung]) -> str:
     """A line per rung."""
     header = ["streams", "tokens/s", "TTFT error p50, ms", "p99", "TPOT error p99, ms"]
-    header += ["client's core", "CPU ms per 1,000 tokens", "chain / engine", "engine late p99, ms"]
+    header += ["client's core", "CPU ms per 1,000 tokens", "chain / engine", "engine late p99, ms", "others"]
     rows = [
         [
             str(each.streams),
@@ -266,6 +270,7 @@ def ladder_table(rungs: Sequence[Rung]) -> str:
             f"{each.cpu_ns_per_token / 1000:.1f}",
             f"{each.stretch:.3f}",
             f"{each.engine_late_ns / MS:.2f}",
+            "—" if each.others_share is None else f"{each.others_share:.0%}",
         ]
         for each in rungs
     ]

@@ -8,9 +8,10 @@
     recorded   the bare loop as the agent of a run: through the runner, each chain's spans written to `folder/NUMBER`
 
 One call per chain, after a short chain that warms up. Kinds take their turns in one process, for two processes differ
-by more than is to be measured. Prints a list with {"cpu_ns", "wall_ns", "failed", "rss"} of each turn: processor time
-of the process and time from the end of the warm-up to the end of the last chain, how many chains failed, and the
-resident memory in bytes when as many chains had ended as each of `marks` says.
+by more than is to be measured. Prints a list with {"cpu_ns", "wall_ns", "others_ns", "failed", "rss"} of each turn:
+from the end of the warm-up to the end of the last chain the processor time of this process, the time that passed, and
+the processor time that others took on the core that this process is pinned to (null if it is not); how many chains
+failed; and the resident memory in bytes when as many chains had ended as each of `marks` says.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -40,13 +42,13 @@ class Meter:
         self._marks = set(load["marks"])
         self._rss = psutil.Process().memory_info
         self._done = 0
-        self._began = (0, 0)
+        self._began: tuple[int, int, int | None] = (0, 0, None)
         self.failed = 0
         self.found: dict[str, Any] = {"rss": []}
 
     def begin(self) -> None:
         """Whatever is made once has been made."""
-        self._began = time.process_time_ns(), time.perf_counter_ns()
+        self._began = time.process_time_ns(), time.perf_counter_ns(), core_busy_ns()
 
     def chain(self) -> None:
         """One more has ended."""
@@ -54,8 +56,24 @@ class Meter:
         if self._done in self._marks:
             self.found["rss"].append(int(self._rss().rss))
         if self._done == self._chains:
-            self.found["cpu_ns"] = time.process_time_ns() - self._began[0]
-            self.found["wall_ns"] = time.perf_counter_ns() - self._began[1]
+            self._end()
+
+    def _end(self) -> None:
+        cpu_ns, wall_ns, busy_ns = self._began
+        self.found["cpu_ns"] = took_ns = time.process_time_ns() - cpu_ns
+        self.found["wall_ns"] = time.perf_counter_ns() - wall_ns
+        now_busy_ns = core_busy_ns()
+        known = busy_ns is not None and now_busy_ns is not None
+        self.found["others_ns"] = max(0, now_busy_ns - busy_ns - took_ns) if known else None  # type: ignore[operator]
+
+
+def core_busy_ns() -> int | None:
+    """How long the core that this process is pinned to has been busy, in ticks of 10 ms; None without one core."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
+    if len(cores) != 1:
+        return None
+    spent = psutil.cpu_times(percpu=True)[next(iter(cores))]
+    return round((sum(spent) - spent.idle - spent.iowait - spent.guest - spent.guest_nice) * 1e9)
 
 
 class Caller:

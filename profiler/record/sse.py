@@ -28,13 +28,16 @@ class Event(NamedTuple):
 class Decoder:
     """Feed it blocks of any size; it returns the events that are complete.
 
-    Joining the `raw` of all events and `rest()` gives back the input byte for byte. `held` is what no event has ended.
+    Joining the `raw` of all events and `rest()` gives back the input byte for byte. `held` is the beginning of what no
+    event has ended.
     """
 
-    __slots__ = ("_scan_from", "held")
+    __slots__ = ("_more", "_scan_from", "_size", "held")
 
     def __init__(self) -> None:
         self.held = b""
+        self._more: list[bytes] = []  # what follows it, while no end of an event is in sight
+        self._size = 0  # of both
         self._scan_from = 0
 
     def feed(self, block: bytes) -> list[Event]:
@@ -43,7 +46,9 @@ class Decoder:
         Raises:
             EventTooLarge: an event exceeds the bound; the stream is not worth holding.
         """
-        buffer = self.held + block if self.held else block
+        if self.held and self._goes_on(block):
+            return []
+        buffer = b"".join([self.held, *self._more, block]) if self.held else block
         if b"\r" in buffer:
             return self._feed_with_cr(buffer)
         events: list[Event] = []
@@ -56,6 +61,19 @@ class Decoder:
             end = buffer.find(b"\n\n", start)
         self._keep(buffer[start:])
         return events
+
+    def _goes_on(self, block: bytes) -> bool:
+        """Hold a block that ends no event: joining a large event's blocks one by one would take for ever."""
+        last = (self._more[-1] if self._more else self.held)[-1:]
+        if b"\n\n" in block or b"\r" in block or last == b"\r" or (last == b"\n" and block[:1] == b"\n"):
+            return False
+        if self._size + len(block) > MAX_EVENT_BYTES:
+            raise EventTooLarge(f"a server-sent event exceeds {MAX_EVENT_BYTES} bytes")
+        if block:
+            self._more.append(block)
+            self._size += len(block)
+            self._scan_from = self._size - 1
+        return True
 
     def _feed_with_cr(self, buffer: bytes) -> list[Event]:
         """The general rule, for streams that use CR anywhere."""
@@ -85,12 +103,14 @@ class Decoder:
     def _keep(self, rest: bytes) -> None:
         if len(rest) > MAX_EVENT_BYTES:
             raise EventTooLarge(f"a server-sent event exceeds {MAX_EVENT_BYTES} bytes")
-        self.held = rest
+        self.held, self._size = rest, len(rest)
+        self._more.clear()
         self._scan_from = max(0, len(rest) - 1)
 
     def rest(self) -> bytes:
         """Hand over what no empty line has ended yet, and forget it."""
-        rest, self.held, self._scan_from = self.held, b"", 0
+        rest = b"".join([self.held, *self._more])
+        self._keep(b"")
         return rest
 
 

@@ -16,6 +16,7 @@ LIVE = (
     "test_engine_process",
     "test_engine_provision",
     "test_engine_simulated",
+    "test_react_agent",
     "test_run",
     "test_run_with_faults",
     "test_selftest",

@@ -56,18 +56,34 @@ def test_nothing_is_sustained_if_the_lowest_rung_is_too_much():
     assert capacity.sustained([rung(16, failed=1)]) == "Even the lowest rung is too much. At 16: 1 chains failed."
 
 
-@pytest.mark.parametrize("failures", [capacity.TRIES - 1, capacity.TRIES])
-def test_a_rung_has_failed_when_it_failed_as_often_as_it_was_tried(monkeypatch, failures):
-    tried = []
+def climbed(monkeypatch, at_32):
+    """Streams and failures of a ladder on which the tries of 32 streams come out as told, the last again and again."""
+    outcomes = list(at_32)
 
     def measured(streams, _cores):
-        tried.append(streams)
-        return rung(streams, failed=int(streams == 32 and tried.count(32) <= failures))
+        return rung(streams) if streams != 32 else rung(32, **(outcomes.pop(0) if outcomes[1:] else outcomes[0]))
 
     monkeypatch.setattr(capacity, "rung", measured)
     monkeypatch.setattr(capacity, "LADDER", (16, 32, 64))
-    climbed = [(each.streams, each.failed) for each in capacity.climb((0, 1))]
-    assert climbed == ([(16, 0), (32, 1)] if failures == capacity.TRIES else [(16, 0), (32, 0), (64, 0)])
+    monkeypatch.setattr(capacity, "PAUSE_S", 0)
+    return [(each.streams, each.failed, each.disturbed) for each in capacity.climb((0, 1))]
+
+
+FINE, FAILED, DISTURBED = {}, {"failed": 1}, {"failed": 1, "others_share": 0.5}
+
+
+@pytest.mark.parametrize("tries", [[FINE], [FAILED, FINE], [DISTURBED] * 7 + [FINE], [DISTURBED, FAILED, FINE]])
+def test_a_rung_that_was_fine_once_is_fine(monkeypatch, tries):
+    assert climbed(monkeypatch, tries) == [(16, 0, False), (32, 0, False), (64, 0, False)]
+
+
+def test_a_ladder_ends_with_a_rung_that_failed_undisturbed_as_often_as_it_may(monkeypatch):
+    assert climbed(monkeypatch, [FAILED, DISTURBED, FAILED, FINE]) == [(16, 0, False), (32, 1, False)]
+
+
+def test_a_machine_that_is_never_quiet_ends_the_ladder_and_is_named(monkeypatch):
+    assert climbed(monkeypatch, [DISTURBED]) == [(16, 0, False), (32, 1, True)]
+    assert "disturbed" in capacity.sustained([rung(16), rung(32, **DISTURBED)])
 
 
 def truth(arrival_ms, last_write_ms, last_token_ms, outcome="ok"):

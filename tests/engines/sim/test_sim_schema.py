@@ -121,7 +121,7 @@ SCHEMAS = st.recursive(
 
 
 @given(SCHEMAS, SEEDS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_values_conform(schema, seed):
     check(schema, seed)
 
@@ -151,7 +151,7 @@ JUNK = st.recursive(
 
 
 @given(JUNK, SEEDS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_a_schema_that_is_none_still_gives_json(schema, seed):
     json.dumps(conforming(schema, random.Random(seed)))
 
@@ -314,7 +314,7 @@ def test_a_pattern_out_of_reach_is_said_to_be(pattern):
 
 
 @given(st.text(alphabet="ab01()[]{}|*+?^$.\\-,dws", max_size=12), SEEDS)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_is_made_for_any_pattern_matches_it(pattern, seed):
     try:
         text = matching(pattern, random.Random(seed))

@@ -20,15 +20,18 @@ if TYPE_CHECKING:
 
 def resolve_backend(options: Options, environ: Mapping[str, str]) -> Options:
     """`auto` becomes what it stands for, and says so; options of another engine than the chosen are refused."""
+    from profiler.engines.url import normalise
+
     of_sim = bool(options.sim_profile or options.sim_traits or options.sim_faults)
     if options.backend == "auto" and of_sim and options.base_url is None:
         options = replace(options, backend="sim")
     if options.backend == "auto":
-        address = environ.get("OPENAI_BASE_URL")
+        address = environ.get("OPENAI_BASE_URL", "").strip()
         if options.base_url is None and address:
             key = "OPENAI_API_KEY" if environ.get("OPENAI_API_KEY") else None
             options = replace(options, base_url=address, api_key_env=options.api_key_env or key)
-            note(f"attaching to {address}, which OPENAI_BASE_URL names (--backend sim for the embedded engine)")
+            shown = normalise(address)  # refuses credentials, and does not repeat them
+            note(f"attaching to {shown}, which OPENAI_BASE_URL names (--backend sim for the embedded engine)")
         elif options.base_url is None:
             if options.vllm_python or options.no_provision or options.model:
                 given = "--model" if options.model else "--vllm-python" if options.vllm_python else "--no-provision"

@@ -21,10 +21,10 @@ _SHOWN_FAILURES = 5
 def conclude(manifest: Manifest, outcome: Outcome) -> None:
     """Write into the manifest how the run ended."""
     results = outcome.results
-    manifest.chains.finished = sum(
-        not result.job.warmup and not (result.failure and result.failure.type == "Interrupted") for result in results
-    )
-    manifest.chains.failed = sum(not result.job.warmup and result.failure is not None for result in results)
+    measured = [result for result in results if not result.job.warmup]
+    ended = [each for each in measured if each.failure is None or each.failure.type != "Interrupted"]
+    manifest.chains.finished = len(ended)
+    manifest.chains.failed = sum(result.failure is not None for result in ended)
     manifest.chains.warmup = sum(result.job.warmup for result in results)
     manifest.failures = [result.failure for result in results if result.failure is not None]
     manifest.calls_outside_chains = outcome.calls_outside_chains

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import socket
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,7 +137,9 @@ class Runner:
                 _old_objects_frozen(),
                 self._watched(loop),
             ):
-                loop.run_until_complete(main)
+                while not main.done():
+                    with suppress(SystemExit):  # of a task of the agent's: it fails the chain that waits for it
+                        loop.run_until_complete(main)
         except KeyboardInterrupt:  # the second one, or an agent that holds the loop
             self._outcome.fatal = self._outcome.fatal or Interrupted("interrupted")
             self._outcome.abandoned = True
@@ -220,14 +220,16 @@ class Runner:
         plan = self._plan
         chain = Chain(self._recorder, plan.options, task_id=job.task.id, repeat=job.repeat, warmup=job.warmup)
         error: BaseException | None = None
+        limit = asyncio.timeout(plan.timeout_s)
         try:
             with chain.active():
-                async with asyncio.timeout(plan.timeout_s):
+                async with limit:
                     await plan.agent.ask(job.task.input)
         except TimeoutError as timeout:
-            within = f"the chain did not end within {plan.timeout_s:g} s"
-            error = TimeoutError(str(timeout) or within)
-            self._outcome.abandoned = self._outcome.abandoned or not str(timeout)
+            error = timeout
+            if limit.expired():  # otherwise it is the agent's own
+                error = TimeoutError(f"the chain did not end within {plan.timeout_s:g} s")
+                self._outcome.abandoned = True
         except asyncio.CancelledError:
             error = self._outcome.fatal or Interrupted("cancelled")
             self._outcome.abandoned = True
@@ -243,6 +245,7 @@ class Runner:
         finally:  # a chain that has ended is written, whatever happens
             chain.deliver()
             self._account(job, chain)
+        await self._check_connection(chain)
 
     def _account(self, job: Job, chain: Chain) -> None:
         failure = None
@@ -270,7 +273,6 @@ class Runner:
             if chain.failure is not None and not isinstance(chain.failure, Interrupted):
                 self._check_engine()
             self._check_agent(chain)
-            self._check_connection(chain)
         except (EngineDied, StoreError, DataError) as error:
             self._stop(error)
 
@@ -280,17 +282,18 @@ class Runner:
         if isinstance(chain.failure, DataError) and not isinstance(chain.failure, ScriptMismatch):
             raise chain.failure
 
-    def _check_connection(self, chain: Chain) -> None:
+    async def _check_connection(self, chain: Chain) -> None:
         kind = type(chain.failure).__qualname__
         self._unreachable = self._unreachable + 1 if kind in _CONNECTION_ERRORS else 0
         if self._unreachable < _UNREACHABLE_AFTER:
             return
-        if _listens(self._plan.options.engine):  # it fails often, but it is there
-            self._unreachable = 0
-        else:
-            raise EngineDied(
-                f"the engine does not answer any more: {self._unreachable} chains in a row ended with {kind}",
-                remedy="see that it is still running; the chains that had finished are kept",
+        chains, self._unreachable = self._unreachable, 0
+        if not await _listens(self._plan.options.engine):  # otherwise it fails often, but it is there
+            self._stop(
+                EngineDied(
+                    f"the engine does not answer any more: {chains} chains in a row ended with {kind}",
+                    remedy="see that it is still running; the chains that had finished are kept",
+                )
             )
 
     def _begin_call(self, operation: str, url: Any, content: bytes, body: dict[str, Any]) -> Outgoing | None:
@@ -305,17 +308,19 @@ class Runner:
             self._outcome.calls_not_followed += 1
 
 
-def _listens(engine: tuple[str, int] | None) -> bool:
+async def _listens(engine: tuple[str, int] | None) -> bool:
     """Whether something takes connections there; asked for a while, because a server may be restarting."""
     if engine is None:
         return False
     for attempt in range(_LISTEN_ATTEMPTS):
         try:
-            socket.create_connection(engine, timeout=_LISTEN_WAIT_S).close()
-        except OSError:
+            async with asyncio.timeout(_LISTEN_WAIT_S):
+                _, writer = await asyncio.open_connection(*engine)
+        except OSError:  # a TimeoutError is one
             if attempt + 1 < _LISTEN_ATTEMPTS:
-                time.sleep(_LISTEN_WAIT_S)
+                await asyncio.sleep(_LISTEN_WAIT_S)
         else:
+            writer.close()
             return True
     return False
 

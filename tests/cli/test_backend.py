@@ -79,3 +79,10 @@ def test_the_manifest_tells_the_lag_of_the_loop_and_what_recording_cost(bench):
     assert manifest["recording_cost"]["calls"] == 24
     assert manifest["loop_lag"]["samples"] > 0
     assert "Recording" in bench.run("report", "out").out
+
+
+def test_credentials_in_an_address_of_the_environment_are_never_printed(bench, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://user:s3cret@127.0.0.1:1/v1")
+    result = bench.run("run", bench.agent(), "--input", "a")
+    assert result.code == 2
+    assert "s3cret" not in result.err + result.out

@@ -502,6 +502,36 @@ def test_a_blocking_node_that_was_given_up_does_not_hold_the_end_up(bench):
     assert "did not end within 0.5 s" in err
 
 
+def test_an_exit_in_a_task_of_the_agents_fails_its_chain_and_nothing_else(bench):
+    agent = bench.agent("""
+        import asyncio, sys
+        async def leave():
+            sys.exit(3)
+        async def answer(task):
+            if task == "bad":
+                await asyncio.create_task(leave())
+        """)
+    with serve() as (url, _):
+        process = start(
+            "run", agent, "--base-url", url, "--input", "bad", "--input", "good", "--warmup", "0", "--out", "out",
+            cwd=bench.folder,
+        )  # fmt: skip
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "1 ended well, 1 failed" in out
+    assert bench.manifest()["status"] == "finished"
+
+
+def test_an_agents_own_timeout_is_told_as_its_own(bench):
+    agent = bench.agent("def answer(task):\n    if task == 'bad':\n        raise TimeoutError\n")
+    with serve() as (url, _):
+        result = bench.run(
+            "run", agent, "--base-url", url, "--input", "bad", "--input", "good", "--warmup", "0", "--out", "out"
+        )
+    assert "1 x TimeoutError" in result.err
+    assert "did not end within" not in result.err
+
+
 def test_what_an_agent_prints_does_not_mix_with_the_report(bench):
     agent = bench.agent("print('at import')\ndef answer(task):\n    print('hello from the agent')\n")
     with serve() as (url, _):

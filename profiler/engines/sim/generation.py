@@ -62,7 +62,14 @@ class Generation:
             self._writer.events(encoder.opening(), 0, flush=True)
 
     def on_token(self, token: Token, now_ns: int) -> None:
-        """A token was made at `token.at_ns` and is handed out now."""
+        """A token was made at `token.at_ns` and is handed out now. A defect here ends this request and no other."""
+        try:
+            self._take(token, now_ns)
+        except Exception as error:  # noqa: BLE001 - the tick serves all requests
+            if not self.done.done():
+                self.done.set_exception(error)
+
+    def _take(self, token: Token, now_ns: int) -> None:
         truth = self._truth
         truth.late_max_ns = max(truth.late_max_ns, now_ns - token.at_ns)
         if self.done.done():

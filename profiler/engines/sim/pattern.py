@@ -25,6 +25,10 @@ class Unsupported(ValueError):
     """The expression uses something that is not made here."""
 
 
+_MOST_OF_A_RANGE = 255  # letters: enough to choose from, and quick to write out
+_SURROGATES = range(0xD800, 0xE000)  # no text can hold them
+
+
 def matching(pattern: str, choose: random.Random, *, more: int = 3) -> str:
     """A short text that the whole expression matches; what may be repeated is, up to `more` times beyond the least.
 
@@ -117,9 +121,10 @@ class _Reader:
             if self._next() == "-" and self.pattern[self.at + 1 : self.at + 2] not in ("]", "") and len(low) == 1:
                 self.at += 1
                 high = self._escape() if self._take("\\") else self._read()
-                if len(high) != 1 or not 0 <= ord(high) - ord(low) < 10_000:  # noqa: PLR2004
+                if len(high) != 1 or ord(high) < ord(low):
                     raise Unsupported("a range that is none")
-                low = "".join(chr(code) for code in range(ord(low), ord(high) + 1))
+                codes = range(ord(low), min(ord(high), ord(low) + _MOST_OF_A_RANGE) + 1)
+                low = "".join(chr(code) for code in codes if code not in _SURROGATES)
             members += low
         if negated:
             members = "".join(letter for letter in _PRINTABLE if letter not in members)

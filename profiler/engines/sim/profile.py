@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from profiler.errors import UsageError
 
+_MOST_BYTES = 2**20
 DEFAULT_PROFILE = "cpu-tiny"
 
 Micros = Annotated[float, Field(ge=0, le=60_000_000, allow_inf_nan=False)]
@@ -114,7 +115,8 @@ def _shipped() -> resources.abc.Traversable:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES)  # a device has no end
     except OSError as error:
         remedy = "name a file, or one of: " + ", ".join(profile_names())
         raise UsageError(f"cannot read the profile {path}: {error.strerror}", remedy=remedy) from error

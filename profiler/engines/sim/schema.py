@@ -27,6 +27,7 @@ _LONGEST_TEXT = 4096
 _MOST_ITEMS = 256
 _TRIES = 20
 _PATTERN_TRIES = 100
+_PATTERN_LETTERS = 2000
 _HUGE = 1e300
 _FAMILY = {
     "object": ("properties", "required", "additionalProperties", "minProperties", "patternProperties"),
@@ -214,9 +215,11 @@ class _Maker:
     def _matching(self, pattern: str, least: int, most: int) -> str | None:
         text = None
         try:
+            made = 0  # letters: all streams wait meanwhile
             for _ in range(_PATTERN_TRIES):
                 text = matching(pattern, self.choose, more=max(3, least + least // 3))
-                if least <= len(text) <= most:
+                made += len(text) + 1
+                if least <= len(text) <= most or made > _PATTERN_LETTERS:
                     return text
         except Unsupported:
             return None

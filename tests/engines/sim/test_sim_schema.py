@@ -322,3 +322,9 @@ def test_what_is_made_for_any_pattern_matches_it(pattern, seed):
     except (Unsupported, re.error, FutureWarning):
         return
     assert wanted.search(text)
+
+
+def test_a_class_that_spans_the_surrogates_makes_text_that_can_be_sent():
+    for seed in range(20):
+        value = conforming({"type": "string", "pattern": "[\ud7ff-\ue000]{5}"}, random.Random(seed))
+        value.encode()

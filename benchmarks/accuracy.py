@@ -6,8 +6,8 @@
                                                            the profiler's p99 errors are no worse than theirs
 
 The embedded engine (profile `paced`: 128 tokens, the first after 100 ms, then one every 10 ms with a CV of 0.2, each
-stream by itself) logs each write. It runs on one core and never sleeps, the client with all its processes on another. All clients take
-their turn in a cell before the next cell begins, each with an engine of its own.
+stream by itself) logs each write. It runs on one core and never sleeps, the client with all its processes on another.
+All clients take their turn in a cell before the next cell begins, each with an engine of its own.
 
 The truth of a request is from its arrival to the first write with output (TTFT), and the time per token between the
 first and the last write (TPOT). An error is what the client says minus the truth: it holds the way there and back,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from profiler.analysis.model import Trace
-from profiler.truth import Truth
+from profiler.truth import OK, Truth
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,13 @@ def reconcile(traces: Sequence[Trace], truths: Sequence[Truth]) -> Reconciled:
     return Reconciled(
         requests=len(truths),
         recorded=len(recorded),
-        unseen_failures=sum(truth.outcome != "ok" and not calls[str(truth.span_id)].failed for truth in recorded),
+        unseen_failures=sum(_failed(truth) and not calls[str(truth.span_id)].failed for truth in recorded),
         unreached=sum(span.failed for span in without),
         lost=sum(not span.failed for span in without),
     )
+
+
+def _failed(truth: Truth) -> bool:
+    """Whether a client must have noticed: a body that is too large on purpose is whole and valid all the same."""
+    whole = truth.fault == "oversized" and not truth.stream and truth.said_all
+    return truth.outcome != OK and not whole

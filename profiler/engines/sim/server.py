@@ -256,7 +256,7 @@ class SimServer(web.Server):
         body, headers = self._dialect.body(ask, said, generation.spent(), created)
         truth.headers_ns, truth.status, fault = time.monotonic_ns(), _OK, truth.fault
         if fault in faults.IN_THE_ANSWER:
-            truth.outcome = OK if fault == faults.OVERSIZED else FAULTED  # a large body is whole and valid
+            truth.outcome = FAULTED
             if fault in (faults.TRUNCATED, faults.RESET_STREAM):
                 await break_off(request, body, by_reset=fault == faults.RESET_STREAM)
             if fault == faults.ERROR_IN_200:

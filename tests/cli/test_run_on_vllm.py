@@ -84,7 +84,7 @@ def managed(vllm_python, bench):
 
     def run(*arguments: str):
         before = engines_running()
-        process = start("run", *arguments, "--vllm-python", str(vllm_python), cwd=bench.folder)
+        process = start("run", *arguments, "--backend", "vllm", "--vllm-python", str(vllm_python), cwd=bench.folder)
         return process, before
 
     return run

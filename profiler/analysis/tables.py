@@ -146,31 +146,30 @@ class _ChainRows:
         positions: dict[tuple[object, ...], int] = {}
         position_of: dict[tuple[object, ...], int] = {}
         for span in sorted([*self.call_spans, *self.tool_spans], key=lambda span: span.start_ns):
-            step = self._outermost_step(span)
-            if step is None and self._below_tool(span):
-                continue  # a call that a tool makes is part of the tool's row
-            if step is None:
+            owner = self._outermost(span)
+            if owner.is_step:
+                invocation = owner.parent_id, owner.attributes.get(sc.STEP_GRAPH)
+                moment: tuple[object, ...] = ("step", *invocation, owner.attributes.get(sc.STEP_NUMBER))
+                unit: tuple[object, ...] = (*moment, owner.attributes.get(sc.STEP_NODE))
+            elif owner is span:
                 place, ordinal = span.attributes.get(sc.CALL_PLACE), span.attributes.get(sc.CALL_ORDINAL)
                 attempts = span.is_call and ordinal is not None  # a call that another program recorded has none
-                moment: tuple[object, ...] = ("call", place, ordinal) if attempts else ("span", span.span_id)
-                unit: tuple[object, ...] = moment
-                groups.setdefault(unit, []).append(span)
+                unit = moment = ("call", place, ordinal) if attempts else ("span", span.span_id)
             else:
-                invocation = step.parent_id, step.attributes.get(sc.STEP_GRAPH)
-                moment = ("step", *invocation, step.attributes.get(sc.STEP_NUMBER))
-                unit = (*moment, step.attributes.get(sc.STEP_NODE))
-                groups.setdefault(unit, []).append(step)
+                continue  # what a call or tool calls in its turn is part of its row
+            groups.setdefault(unit, []).append(owner)
             positions.setdefault(moment, len(positions) + 1)
             position_of[unit] = positions[moment]
         return [_Unit(position_of[unit], spans) for unit, spans in groups.items()]
 
-    def _below_tool(self, span: Span) -> bool:
+    def _outermost(self, span: Span) -> Span:
+        """The step, call or tool nearest to the root that the span is in: itself if there is none above."""
+        found = span
         at = self.parents.get(span.span_id)
         while at is not None:
-            if at.is_tool:
-                return True
+            found = at if at.is_step or at.is_call or at.is_tool else found
             at = self.parents.get(at.span_id)
-        return False
+        return found
 
     def _outermost_step(self, span: Span) -> Span | None:
         found = None

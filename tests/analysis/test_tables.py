@@ -260,3 +260,22 @@ def test_a_chain_of_very_many_calls_has_a_position_for_each():
 def test_cumulative_time_ends_with_the_chain():
     built = trace(root(0, 50), step("s", 10, 90), call("c", 10, 90, "s"))
     assert list(build_tables([built]).steps["cumulative_ns"]) == [50]
+
+
+def test_what_a_call_or_tool_calls_in_its_turn_is_part_of_its_row():
+    """Each piece of the path is in one row: rows never add up to more than the chain.
+
+    call  |--------- chat ---------|
+    tool     |--- search ---|
+    step       |- model -|
+    call         |-c2-|
+    """
+    built = trace(
+        root(0, 100),
+        call("c1", 0, 90),
+        tool("search", 10, 60, "c1"),
+        step("s", 20, 50, "search"),
+        call("c2", 25, 45, "s"),
+    )
+    rows = build_tables([built]).steps
+    assert list(zip(rows["position"], rows["node"], rows["path_ns"], strict=True)) == [(1, "call", 90)]

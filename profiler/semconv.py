@@ -86,6 +86,8 @@ INTEGERS: Final = frozenset(
         INPUT_TOKENS,
         OUTPUT_TOKENS,
         CACHED_TOKENS,
+        REASONING_TOKENS,
+        REASONING_CHUNKS,
         REQUEST_CHOICES,
         REPEAT,
         UNUSED_SCRIPT_CALLS,

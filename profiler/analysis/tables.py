@@ -16,7 +16,7 @@ from profiler import semconv as sc
 from profiler.analysis import critical_path, phases
 from profiler.analysis.model import Span, Trace
 from profiler.analysis.phases import PHASES, PhaseSection
-from profiler.analysis.streaming import tpot_ns, ttft_ns
+from profiler.analysis.streaming import tpot, ttft_ns
 
 _CHAIN_TYPES = {
     "trace_id": "string",
@@ -59,6 +59,7 @@ _CALL_TYPES = {
     "sent_ns": "Int64",
     "ttft_ns": "Int64",
     "tpot_ns": "Float64",
+    "tpot_source": "string",
     "input_tokens": "Int64",
     "cached_tokens": "Int64",
     "output_tokens": "Int64",
@@ -214,6 +215,10 @@ class _ChainRows:
         get = span.attributes.get
         times_us = get(sc.CHUNK_TIMES_US) or ()
         output_tokens = get(sc.OUTPUT_TOKENS)
+        pace = None
+        if get(sc.REQUEST_CHOICES, 1) == 1:
+            unseen = 0 if get(sc.REASONING_CHUNKS) else get(sc.REASONING_TOKENS) or 0
+            pace = tpot(times_us, output_tokens, unseen_tokens=unseen, decode_ns=get(sc.ENGINE_DECODE_NS))
         step, unit = self._outermost_step(span), self._unit(span)
         return {
             "trace_id": self.trace.trace_id,
@@ -236,7 +241,8 @@ class _ChainRows:
             "call_e2e_ns": span.duration_ns,
             "sent_ns": get(sc.SENT_NS),
             "ttft_ns": ttft_ns(times_us),
-            "tpot_ns": tpot_ns(times_us, output_tokens) if get(sc.REQUEST_CHOICES, 1) == 1 else None,
+            "tpot_ns": pace.ns if pace else None,
+            "tpot_source": pace.source if pace else None,
             "input_tokens": get(sc.INPUT_TOKENS),
             "cached_tokens": get(sc.CACHED_TOKENS),
             "output_tokens": output_tokens,

@@ -80,7 +80,8 @@ def test_a_calls_row_is_as_worked_out_on_paper():
         "call_e2e_ns": 370 * MS,
         "sent_ns": 10 * MS,
         "ttft_ns": 100 * MS,
-        "tpot_ns": 20.0 * MS,  # (300 - 100) ms over 10 tokens, though only 2 chunks came after the first
+        "tpot_ns": 20.0 * MS,  # the engine's 200 ms over 10 tokens: 3 chunks do not say what the first one held
+        "tpot_source": "engine",
         "input_tokens": 100,
         "cached_tokens": 0,
         "output_tokens": 11,
@@ -102,7 +103,8 @@ def test_missing_stays_missing_and_is_never_zero():
     unstreamed = rows["bb", "c3"]
     assert [unstreamed[name] for name in ("ttft_ns", "tpot_ns", "output_tokens", "cached_tokens")] == [None] * 4
     assert (unstreamed["chunks"], unstreamed["stream"]) == (0, False)
-    assert rows["bb", "c2"]["tpot_ns"] == 7.0 * MS
+    few_chunks = rows["bb", "c2"]
+    assert (few_chunks["tpot_ns"], few_chunks["tpot_source"]) == (None, None), "two chunks of many tokens, no engine"
 
 
 def test_a_steps_row_is_as_worked_out_on_paper():

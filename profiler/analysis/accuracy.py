@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from profiler.analysis.streaming import FROM_ENGINE
 from profiler.truth import OK, Truth
 
-CALL_METRICS = ("ttft", "tpot", "call e2e", "queue", "prefill", "decode")
+TPOT_BY_ENGINE = "tpot by engine"  # where chunks do not tell it
+CALL_METRICS = ("ttft", "tpot", TPOT_BY_ENGINE, "call e2e", "queue", "prefill", "decode")
 CHAIN_METRICS = ("chain queue", "chain prefill", "chain decode", "chain rest")
 _PHASES = ("queue", "prefill", "decode")
 
@@ -87,9 +89,10 @@ def true_tpot_ns(truth: Truth) -> float | None:
 
 def _of_call(row: Mapping[Hashable, Any], truth: Truth) -> Iterator[tuple[str, float, float]]:
     if truth.stream:
+        by_engine = row.get("tpot_source") == FROM_ENGINE
         for name, recorded, true in (
             ("ttft", row["ttft_ns"], true_ttft_ns(truth)),
-            ("tpot", row["tpot_ns"], true_tpot_ns(truth)),
+            (TPOT_BY_ENGINE if by_engine else "tpot", row["tpot_ns"], true_tpot_ns(truth)),
         ):
             if true is not None and not _missing(recorded):
                 yield name, float(recorded), true

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from profiler.analysis.accuracy import Errors
+from profiler.analysis.accuracy import TPOT_BY_ENGINE, Errors
 
 MS = 1_000_000
 TOKENS = 128
@@ -20,6 +20,7 @@ TRAITS = (
     "early-role",
     "reasoning",
     "reasoning=reasoning_content",
+    "reasoning=hidden",
     "tool-deltas",
     "keep-alive=0.005",
     "split",
@@ -42,6 +43,7 @@ class Cell:
     calls: int = 1  # in a row, per chain
     stream: bool = True
     trait: str | None = None
+    tool_choice: str | None = None  # the answers are tool calls, with words before them (auto) or none (required)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +69,23 @@ def cells(*, quick: bool) -> list[Cell]:
             Cell("16 streams", 16, 32),
             Cell("16 calls, not streamed", 16, 16, stream=False),
             Cell("4 tokens a chunk", 16, 16, trait="tokens-per-chunk=4"),
+            Cell("tool calls held back", 16, 16, tool_choice="auto"),
             Cell("chains of 3 calls", 4, 8, calls=3),
         ]
     found = [Cell(_streams(streams), streams, max(8, 4 * streams)) for streams in STREAMS]
     found += [Cell(f"{streams} calls, not streamed", streams, max(8, streams), stream=False) for streams in STREAMS]
-    found += [Cell(f"trait {trait}", TRAIT_STREAMS, 2 * TRAIT_STREAMS, trait=trait) for trait in TRAITS]
+    found += [_of_trait(trait) for trait in TRAITS]
+    found += [
+        Cell("tool calls held back", TRAIT_STREAMS, 4 * TRAIT_STREAMS, tool_choice="auto"),
+        Cell("tool calls held back, no words", TRAIT_STREAMS, 8 * TRAIT_STREAMS, tool_choice="required"),
+    ]
     found.append(Cell("chains of 5 calls", 8, 16, calls=5))
     return found
+
+
+def _of_trait(trait: str) -> Cell:
+    choice = "auto" if trait == "tool-deltas" else None
+    return Cell(f"trait {trait}", TRAIT_STREAMS, 2 * TRAIT_STREAMS, trait=trait, tool_choice=choice)
 
 
 def _streams(number: int) -> str:
@@ -99,6 +111,6 @@ def beyond(cell: Cell, errors: Iterable[Errors]) -> list[str]:
             for which, value, limit in checks
             if value > limit
         ]
-        if each.metric in ("ttft", "tpot") and abs(each.bias_share or 0.0) > BIAS_SHARE_LIMIT:
+        if each.metric in ("ttft", "tpot", TPOT_BY_ENGINE) and abs(each.bias_share or 0.0) > BIAS_SHARE_LIMIT:
             found.append(f"{cell.name}: {each.metric} bias {each.bias_share:+.2%}, limit {BIAS_SHARE_LIMIT:.0%}")
     return found

@@ -27,6 +27,21 @@ from profiler.truth import read_truth
 
 PROFILE = "paced"
 TIMEOUT_S = 120.0
+_WORDY = {"type": "string", "minLength": 16, "maxLength": 32}
+_TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "search",
+            "parameters": {
+                "type": "object",
+                "properties": {"queries": {"type": "array", "items": _WORDY, "minItems": 20, "maxItems": 20}},
+                "required": ["queries"],
+            },
+        },
+    }
+]
+"""What the model is to call: about as many tokens as an answer in words has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +132,11 @@ class _Caller:
             messages += [{"role": "assistant", "content": "…"}, {"role": "user", "content": f"And {number}?"}]
 
     async def _call(self, client: httpx2.AsyncClient, messages: list[dict[str, str]]) -> None:
-        body = {
-            "model": self._model,
-            "messages": messages,
-            "max_tokens": TOKENS,
-            "min_tokens": TOKENS,
-            "ignore_eos": True,
-            "stream": self._cell.stream,
-        }
+        body: dict[str, Any] = {"model": self._model, "messages": messages, "stream": self._cell.stream}
+        if self._cell.tool_choice is None:
+            body |= {"max_tokens": TOKENS, "min_tokens": TOKENS, "ignore_eos": True}
+        else:
+            body |= {"tools": _TOOLS, "tool_choice": self._cell.tool_choice}
         async with client.stream("POST", self._url, json=body) as response:
             response.raise_for_status()
             async for _ in response.aiter_raw():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from profiler.analysis.accuracy import compare, true_tpot_ns, true_ttft_ns
+from profiler.analysis.accuracy import TPOT_BY_ENGINE, compare, true_tpot_ns, true_ttft_ns
 from profiler.truth import Truth
 
 MS = 1_000_000
@@ -25,7 +25,7 @@ def truth(span_id="a", **known) -> Truth:
 def call(span_id="a", **known) -> dict[str, object]:
     row = {
         "trace_id": "t", "span_id": span_id, "warmup": False, "failed": False, "chain_failed": False,
-        "ttft_ns": 51 * MS, "tpot_ns": 20.5 * MS, "call_e2e_ns": 120 * MS, "sent_ns": 7 * MS,
+        "ttft_ns": 51 * MS, "tpot_ns": 20.5 * MS, "tpot_source": "chunks", "call_e2e_ns": 120 * MS, "sent_ns": 7 * MS,
         "queue_ns": 5 * MS, "prefill_ns": 40 * MS, "decode_ns": 60 * MS,
     }  # fmt: skip
     return {**row, **known}
@@ -62,6 +62,12 @@ def test_errors_are_recorded_minus_true():
     assert found["decode"].max_ns == 0
     assert found["chain prefill"].bias_ns == -1 * MS
     assert found["chain rest"].bias_ns == 1 * MS, "what one phase has too little of, the rest has too much of"
+
+
+def test_times_per_token_that_the_engine_tells_are_a_metric_of_their_own():
+    found = errors([call("a"), call("b", tpot_source="engine", tpot_ns=21 * MS)], [truth("a"), truth("b")])
+    assert (found["tpot"].n, found["tpot"].bias_ns) == (1, 0.5 * MS)
+    assert (found[TPOT_BY_ENGINE].n, found[TPOT_BY_ENGINE].bias_ns) == (1, 1 * MS)
 
 
 def test_absolute_errors_and_bias_are_told_apart():

@@ -8,6 +8,7 @@ import pytest
 
 from profiler.analysis.accuracy import Errors
 from profiler.cli import main
+from profiler.engines.sim.traits import trait_names
 from profiler.report.accuracy import Measured, render_json, render_table
 from profiler.selftest.grid import LIMITS, MS, TRAITS, Cell, beyond, cells
 from profiler.selftest.measure import measure
@@ -24,6 +25,11 @@ def test_the_grid_has_every_trait_and_every_number_of_streams_with_and_without_s
         (streams, stream) for streams in (1, 16, 64) for stream in (True, False)
     }
     assert any(cell.calls > 1 for cell in grid)
+    assert {(cell.trait, cell.tool_choice) for cell in grid} >= {
+        ("tool-deltas", "auto"),
+        (None, "auto"),
+        (None, "required"),
+    }, "tool calls, streamed and held back"
     assert len({cell.name for cell in grid}) == len(grid)
 
 
@@ -34,6 +40,7 @@ def test_the_grid_has_every_trait_and_every_number_of_streams_with_and_without_s
         ("ttft", 0.1 * MS, 0.02, "ttft bias +2.00%, limit 1%"),
         ("tpot", 0.02 * MS, 0.0, "tpot p99 0.020 ms, limit 0.010 ms"),
         ("tpot", 0.0, -0.02, "tpot bias -2.00%, limit 1%"),
+        ("tpot by engine", 0.0, -0.02, "tpot by engine bias -2.00%, limit 1%"),
         ("decode", 0.1 * MS, 0.0, "decode max 0.100 ms"),
         ("chain decode", 0.1 * MS, 0.0, "chain decode max 0.100 ms"),
     ],
@@ -53,7 +60,13 @@ def test_a_cell_takes_the_limits_of_the_next_larger_number_of_streams():
     assert not beyond(Cell("c", 33, 33), [errors("tpot", 0.02 * MS)])
 
 
-@pytest.mark.parametrize("trait", [None, "tokens-per-chunk=4", "join=4", "split"])
+def test_every_trait_of_the_engine_is_in_the_grid():
+    assert {trait.partition("=")[0] for trait in TRAITS} == {
+        name.partition("=")[0].strip("[]") for name in trait_names()
+    }
+
+
+@pytest.mark.parametrize("trait", [None, "tokens-per-chunk=4", "join=4", "split", "reasoning=hidden"])
 def test_no_habit_of_a_server_biases_the_time_per_token(trait):
     result = measure(Cell("cell", 4, 8, trait=trait))
     found = {each.metric: each for each in result.errors}
@@ -61,6 +74,21 @@ def test_no_habit_of_a_server_biases_the_time_per_token(trait):
     assert found["tpot"].p50_ns < 0.01 * 10 * MS, "a hundredth of the 10 ms that a token takes"
     for phase in ("queue", "prefill", "decode"):
         assert found[phase].max_ns < 1000
+
+
+def test_tool_calls_that_are_held_back_do_not_make_the_engine_look_faster():
+    result = measure(Cell("cell", 4, 16, tool_choice="auto"))
+    found = {each.metric: each for each in result.errors}
+    assert "tpot" not in found, "words, then one or two chunks of a hundred tokens: only the engine knows"
+    assert found["tpot by engine"].n == 16
+    assert abs(found["tpot by engine"].bias_share) < 0.01
+
+
+def test_tool_calls_in_pieces_are_measured_by_their_chunks():
+    result = measure(Cell("cell", 4, 8, trait="tool-deltas", tool_choice="auto"))
+    found = {each.metric: each for each in result.errors}
+    assert found["tpot"].n == 8
+    assert found["tpot"].p50_ns < 0.01 * 10 * MS
 
 
 def test_the_command_prints_errors_and_exits_by_the_limits(capsys):

@@ -15,7 +15,7 @@ import orjson
 
 from profiler.engines.sim.request import Ask, BadRequest, Json, Served, Spent
 from profiler.engines.sim.speech import Answer
-from profiler.engines.sim.traits import Traits
+from profiler.engines.sim.traits import HIDDEN, Traits
 
 VERSION = "0.32.0"
 _PLAIN = Traits()
@@ -93,7 +93,7 @@ class Stream:
         delta: Json = {}
         for kind, name in (("content", "content"), ("reasoning", self._traits.reasoning_field)):
             texts = [piece.text for piece in pieces if piece.kind == kind]
-            if texts:
+            if texts and name != HIDDEN:
                 delta[name] = "".join(texts)
         calls = self._call_parts(begin, end) if self._traits.tool_deltas else self._whole_calls(begin, end)
         if calls:
@@ -237,8 +237,9 @@ def _message(answer: Answer, traits: Traits) -> Json:
     message: Json = {"role": "assistant", "content": content if content or not calls else None, "refusal": None}
     if calls:
         message["tool_calls"] = calls
-    thought = answer.text("reasoning")
-    return {**message, traits.reasoning_field: thought or None}
+    if traits.reasoning_field == HIDDEN:
+        return message
+    return {**message, traits.reasoning_field: answer.text("reasoning") or None}
 
 
 def _call_places(answer: Answer) -> tuple[dict[int, int], dict[int, int]]:

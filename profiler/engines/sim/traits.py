@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args
 
 from profiler.errors import UsageError
 
-ReasoningField = Literal["reasoning", "reasoning_content"]
+HIDDEN = "hidden"
+ReasoningField = Literal["reasoning", "reasoning_content", "hidden"]
 _FIELDS: tuple[str, ...] = get_args(ReasoningField)
 _SPLIT_BYTES = 37  # no divisor of any event's length that is likely, and less than any event
 
@@ -44,7 +45,10 @@ def trait_names() -> dict[str, str]:
     return {
         "early-role": "an empty chunk with the role as soon as the request is there, long before the first token",
         "tokens-per-chunk=N": "N tokens in each chunk",
-        "reasoning[=FIELD]": "the answer begins with reasoning, in `reasoning` (default) or `reasoning_content`",
+        "reasoning[=FIELD]": (
+            "the answer begins with reasoning, in `reasoning` (default) or `reasoning_content`; "
+            "`hidden`: it is counted in the usage and not sent"
+        ),
         "tool-deltas": "arguments of tool calls come piece by piece instead of at once when the call is complete",
         "keep-alive[=SECONDS]": "an SSE comment after so many seconds without an event (0.5)",
         "split[=BYTES]": f"events are split over several writes, at odd positions ({_SPLIT_BYTES} bytes each)",

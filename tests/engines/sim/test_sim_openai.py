@@ -254,6 +254,18 @@ def test_reasoning_is_in_its_field_and_counted(field):
     assert openai.body_of(asked, said, SPENT, created=7, traits=traits)["choices"][0]["message"][field] == thought
 
 
+def test_hidden_reasoning_is_counted_and_in_no_chunk():
+    traits = Traits(reasoning=True, reasoning_field="hidden")
+    asked = ask(include_usage=True)
+    said = answer(asked, 0, traits)
+    count = sum(piece.kind == "reasoning" for piece in said.pieces)
+    reply = read(whole(asked, said, traits))
+    assert (reply.reasoning_tokens, reply.reasoning_chunks) == (count, 0)
+    assert len(reply.token_times_ns) == len(said.pieces) - count
+    message = openai.body_of(asked, said, SPENT, created=7, traits=traits)["choices"][0]["message"]
+    assert message == {"role": "assistant", "content": said.text(), "refusal": None}
+
+
 def test_a_chunk_may_hold_reasoning_and_words():
     said = Answer((Piece("reasoning", "hm"), Piece("content", "a"), Piece("content", "b")))
     traits = Traits(tokens_per_chunk=3, reasoning=True)

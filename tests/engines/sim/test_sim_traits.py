@@ -64,6 +64,7 @@ def test_all_traits_are_off_by_default():
         ("tokens-per-chunk=4", Traits(tokens_per_chunk=4)),
         ("reasoning", Traits(reasoning=True, reasoning_field="reasoning")),
         ("reasoning=reasoning_content", Traits(reasoning=True, reasoning_field="reasoning_content")),
+        ("reasoning=hidden", Traits(reasoning=True, reasoning_field="hidden")),
         ("tool-deltas", Traits(tool_deltas=True)),
         ("keep-alive", Traits(keep_alive_s=0.5)),
         ("keep-alive=0.05", Traits(keep_alive_s=0.05)),

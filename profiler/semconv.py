@@ -71,6 +71,11 @@ CHUNK_TIMES_US: Final = "profiler.chunk.times_us"  # arrivals of token-bearing c
 ODD_CHUNKS: Final = "profiler.chunk.odd"  # not of the protocol: passed on as they came, in no figure
 REASONING_CHUNKS: Final = "profiler.chunk.reasoning"
 
+# What was sent, without its content: enough to see where a prompt stops being its predecessor's continuation.
+MESSAGE_DIGESTS: Final = "profiler.prompt.message_digests"  # one 63-bit digest per message
+MESSAGE_CHARS: Final = "profiler.prompt.message_chars"  # size of each message
+TOOLS_DIGEST: Final = "profiler.prompt.tools_digest"  # absent without tools
+
 LOOP_LAG_MAX_NS: Final = "profiler.loop.lag_max_ns"  # how late the event loop was at worst during the call
 
 # --- engine timing, as the engine defines it -------------------------------------------------------------
@@ -99,12 +104,13 @@ INTEGERS: Final = frozenset(
         SENT_NS,
         HEADERS_NS,
         LOOP_LAG_MAX_NS,
+        TOOLS_DIGEST,
         ENGINE_QUEUE_NS,
         ENGINE_PREFILL_NS,
         ENGINE_DECODE_NS,
     }
 )
-INTEGER_LISTS: Final = frozenset({CHUNK_TIMES_US})
+INTEGER_LISTS: Final = frozenset({CHUNK_TIMES_US, MESSAGE_DIGESTS, MESSAGE_CHARS})
 TEXTS: Final = frozenset(
     {OPERATION, TASK_ID, STEP_NODE, STEP_PLACE, CALL_PLACE, TOOL_NAME, ERROR_TYPE, ENGINE_SOURCE, REQUEST_MODEL}
     | {RESPONSE_MODEL}

@@ -17,6 +17,7 @@ from profiler.record import sse
 from profiler.record.arrival import Line
 from profiler.record.clock import Clock
 from profiler.record.cost import Cost
+from profiler.record.digests import Digests
 from profiler.record.lag import LagProbe
 from profiler.record.pattern import Pattern
 from profiler.record.placement import GAP_NS, place_phases
@@ -340,6 +341,11 @@ class Call:
             ctx.span.error = clean_message(message)
         ctx.span.end(end_ns)
         self.cost.call(began_ns)
+
+    def add_digests(self, digests: Digests) -> None:
+        """Say what was sent, without its content. It takes time: for when nobody waits any more."""
+        ctx = self._ctx
+        ctx.span.attributes.update(digests.of(ctx.operation, ctx.adaptation.body))
 
     def _failure(self, error: BaseException | None) -> tuple[str | None, str]:
         if error is not None:

@@ -19,6 +19,7 @@ from profiler import semconv as sc
 from profiler.errors import ScriptMismatch
 from profiler.record import call as calls
 from profiler.record.call import Call, CallContext
+from profiler.record.digests import Digests
 from profiler.record.graph import GraphHandler, active_handler
 from profiler.record.protocol import CHAT, Json
 from profiler.record.recorder import Recorder
@@ -224,6 +225,9 @@ class Chain:
 
     def deliver(self) -> None:
         """Write the chain, which has ended."""
+        digests = Digests(self._recorder.digest_key)
+        for recorded in self._calls:
+            recorded.call.add_digests(digests)
         self._recorder.deliver(self.trace_id)
 
     def end(self, error: BaseException | None) -> None:

@@ -18,6 +18,7 @@ from profiler import semconv as sc
 from profiler.record import cost as costs
 from profiler.record.clock import Clock
 from profiler.record.cost import Cost
+from profiler.record.digests import new_key
 from profiler.record.lag import LagProbe
 from profiler.record.spans import Attributes, Span
 
@@ -37,6 +38,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         self.clock = Clock()
         self.cost = Cost()
         self.lag: LagProbe | None = None  # of the loop that the run's chains share
+        self.digest_key = new_key()
         self.spans_started = 0
         self._sinks = sinks
         self._resource = Resource({"service.name": service_name, **resource}, sc.SCHEMA_URL)

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from profiler.analysis.layout import Layout
 from profiler.analysis.model import Span, Trace
 
 
@@ -37,53 +38,46 @@ class Section(NamedTuple):
         return self.end_ns - self.start_ns
 
 
+Piece = tuple[int, int, int]  # a section, with the position of its span in the trace's spans
+
+
 def critical_path(trace: Trace) -> list[Section]:
-    """Sections in order of time, from the root's start to its end.
+    """Sections in order of time, from the root's start to its end."""
+    spans = trace.spans
+    return [Section(spans[at], start, end) for at, start, end in pieces_of(Layout(trace))]
 
-    Iterative: the depth of a trace does not matter. O(n log n) in the number of spans.
+
+def pieces_of(layout: Layout) -> list[Piece]:
+    """The same, said by positions.
+
+    Iterative: the depth of a trace does not matter. O(n log n) in the number of spans. A span that is on the path is on
+    it with its whole window, which is why no window has to be cut on the way down.
     """
-    sections: list[Section] = []
-    # A frame is a span with the window that it has to account for; it is worked from the window's end.
-    root = trace.root
-    stack = [_Frame(root, root.start_ns, root.end_ns, trace.children.get(root.span_id, ()))]
-    while stack:
-        frame = stack[-1]
-        child = frame.next_child()
-        if child is None:
-            if frame.now_ns > frame.start_ns:
-                sections.append(Section(frame.span, frame.start_ns, frame.now_ns))
-            stack.pop()
-            continue
-        start, end = max(child.start_ns, frame.start_ns), min(child.end_ns, frame.end_ns)
-        if frame.now_ns > end:
-            sections.append(Section(frame.span, end, frame.now_ns))
-        frame.now_ns = start
-        stack.append(_Frame(child, start, end, trace.children.get(child.span_id, ())))
-    sections.reverse()
-    return sections
-
-
-class _Frame:
-    """A span, the window of it that is on the path, and how far back the walk has come."""
-
-    __slots__ = ("children", "end_ns", "now_ns", "span", "start_ns")
-
-    def __init__(self, span: Span, start_ns: int, end_ns: int, children: Sequence[Span]) -> None:
-        self.span = span
-        self.start_ns = start_ns
-        self.end_ns = end_ns
-        self.now_ns = end_ns
-        # The last to end stands last; of equals, the one that began first.
-        self.children = sorted(children, key=lambda child: (min(child.end_ns, end_ns), -child.start_ns))
-
-    def next_child(self) -> Span | None:
-        """The child that ended last before now."""
-        while self.children:
-            child = self.children.pop()
-            end_ns = min(child.end_ns, self.end_ns)
-            if end_ns <= self.now_ns and end_ns > max(child.start_ns, self.start_ns):
-                return child
-        return None
+    low, high, below = layout.low, layout.high, layout.below
+    pieces: list[Piece] = []
+    at, now, waiting = 0, high[0], layout.ordered(0)
+    above: list[tuple[int, int, list[int]]] = []  # spans that are being walked, from where on, and what is left
+    while True:
+        while waiting:
+            child = waiting.pop()
+            end, start = high[child], low[child]
+            if end > now or end <= start:
+                continue
+            if now > end:
+                pieces.append((at, end, now))
+            if below[child]:
+                above.append((at, start, waiting))
+                at, now, waiting = child, end, layout.ordered(child)
+            else:
+                pieces.append((child, start, end))
+                now = start
+        if now > low[at]:
+            pieces.append((at, low[at], now))
+        if not above:
+            break
+        at, now, waiting = above.pop()
+    pieces.reverse()
+    return pieces
 
 
 def check(trace: Trace, sections: Sequence[Section]) -> None:

@@ -15,11 +15,12 @@ The phases add up to the chain's end-to-end time exactly, in integer nanoseconds
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from profiler import semconv as sc
-from profiler.analysis.critical_path import Section
+from profiler.analysis.critical_path import Piece, Section
+from profiler.analysis.layout import CALL, TOOL, Layout
 from profiler.analysis.model import Span, Trace
 
 PHASES = (
@@ -51,70 +52,92 @@ class PhaseSection(NamedTuple):
 
 def classify(trace: Trace, sections: Sequence[Section]) -> list[PhaseSection]:
     """Cut the sections where the kind of work changes; order and extent are kept."""
-    parents = trace.parent_of()
-    retried = _retried_calls(trace)
-    given_up = retried | _failed_above(trace, retried, parents)
-    classified: list[PhaseSection] = []
-    for section in sections:
-        span = section.span
-        part_of = _belongs_to(span, parents)
-        owner = part_of if part_of is not None and part_of.is_call else None
-        if owner is not None and owner.span_id in retried:
-            classified.append(PhaseSection(span, "retry", section.start_ns, section.end_ns))
-        elif span.phase is not None:
-            classified.append(PhaseSection(span, span.phase, section.start_ns, section.end_ns))
-        elif owner is not None:
-            classified += _in_call(span, owner, section)
-        elif part_of is not None and part_of.is_tool:
-            classified.append(PhaseSection(span, "tool", section.start_ns, section.end_ns))
-        else:
-            classified.append(_outside_calls(span, section, trace, given_up))
-    return classified
+    place = {span.span_id: at for at, span in enumerate(trace.spans)}
+    pieces = [(place[section.span.span_id], section.start_ns, section.end_ns) for section in sections]
+    cut = Phases(Layout(trace)).cut(pieces)
+    return [PhaseSection(trace.spans[at], phase, start, end) for at, phase, start, end in cut]
 
 
-def _in_call(span: Span, call: Span, section: Section) -> list[PhaseSection]:
-    """Own time of a call: before the sending it is the client's, after it the way to and from the engine."""
-    after = "delivery" if sc.ENGINE_SOURCE in call.attributes else "unaccounted"
-    sent_ns = call.start_ns + int(call.attributes.get(sc.SENT_NS, 0))
-    cut = min(max(sent_ns, section.start_ns), section.end_ns)
-    parts = [("client", section.start_ns, cut), (after, cut, section.end_ns)]
-    return [PhaseSection(span, phase, start, end) for phase, start, end in parts if end > start]
+PhasePiece = tuple[int, str, int, int]  # position of the span, phase, start, end
+
+_SPLIT = ""  # own time of a call: the client's before the sending, after it the way to and from the engine
 
 
-def _failed_above(trace: Trace, retried: frozenset[str], parents: dict[str, Span]) -> set[str]:
-    """Steps that ended with a failed attempt and were run again, as a graph's retry policy does."""
-    found: set[str] = set()
-    for span in trace.spans:
-        at = parents.get(span.span_id) if span.span_id in retried else None
-        while at is not None and at.is_step and at.failed:
-            found.add(at.span_id)
-            at = parents.get(at.span_id)
-    return found
+class Phases:
+    """What kind of work any span's own time is, on the critical path or off it."""
+
+    __slots__ = ("_given_up_ends", "_of", "layout", "retried")
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.retried = _retried_calls(layout)
+        self._of = [self._phase_of(at) for at in range(len(layout.spans))]
+        # The ends of attempts that were repeated, and of steps that were run again: from there on their parent waits.
+        self._given_up_ends: dict[int, set[int]] = {}
+        for at in self.retried | self._failed_above():
+            self._given_up_ends.setdefault(layout.parents[at], set()).add(layout.high[at])
+
+    def _phase_of(self, at: int) -> str:
+        layout = self.layout
+        owner = layout.nearest[at]
+        kind = layout.kind[owner] if owner >= 0 else 0
+        if kind == CALL and owner in self.retried:
+            return "retry"
+        phase = layout.spans[at].attributes.get(sc.PHASE)
+        if phase is not None and phase in sc.ENGINE_PHASES:
+            return str(phase)
+        if kind == CALL:
+            return _SPLIT
+        return "tool" if kind == TOOL else "framework"
+
+    def cut(self, pieces: Iterable[Piece]) -> list[PhasePiece]:
+        """Pieces of own time, cut where the kind of work changes."""
+        of, waits = self._of, self._given_up_ends
+        found: list[PhasePiece] = []
+        for at, start, end in pieces:
+            phase = of[at]
+            if phase == _SPLIT:
+                found += self._in_call(at, start, end)
+            elif waits and phase == "framework" and start in waits.get(at, ()):
+                found.append((at, "retry", start, end))
+            else:
+                found.append((at, phase, start, end))
+        return found
+
+    def _in_call(self, at: int, start: int, end: int) -> list[PhasePiece]:
+        call = self.layout.spans[self.layout.nearest[at]]
+        after = "delivery" if sc.ENGINE_SOURCE in call.attributes else "unaccounted"
+        sent = call.start_ns + int(call.attributes.get(sc.SENT_NS, 0))
+        if sent <= start:
+            return [(at, after, start, end)]
+        if sent >= end:
+            return [(at, "client", start, end)]
+        return [(at, "client", start, sent), (at, after, sent, end)]
+
+    def _failed_above(self) -> set[int]:
+        """Steps that ended with a failed attempt and were run again, as a graph's retry policy does."""
+        layout, found = self.layout, set()
+        for at in self.retried:
+            above = layout.parents[at]
+            while above >= 0 and above not in found and layout.spans[above].is_step and layout.spans[above].failed:
+                found.add(above)
+                above = layout.parents[above]
+        return found
 
 
-def _outside_calls(span: Span, section: Section, trace: Trace, given_up: Collection[str]) -> PhaseSection:
-    """Own time of a step or the root; right after an attempt that was repeated, it is the wait for the next."""
-    children = trace.children.get(span.span_id, ()) if given_up else ()
-    ends = {child.end_ns for child in children if child.span_id in given_up}
-    phase = "retry" if section.start_ns in ends else "framework"
-    return PhaseSection(span, phase, section.start_ns, section.end_ns)
-
-
-def _retried_calls(trace: Trace) -> frozenset[str]:
+def _retried_calls(layout: Layout) -> frozenset[int]:
     """Failed attempts that another attempt of the same call followed."""
+    failed = [at for at in layout.calls if layout.spans[at].failed]
+    if not failed:
+        return frozenset()
     last_attempt: dict[tuple[object, ...], int] = {}
-    for span in trace.spans:
-        if span.is_call:
-            key = _call_key(span)
-            last_attempt[key] = max(last_attempt.get(key, 1), _attempt(span))
-    return frozenset(
-        span.span_id
-        for span in trace.spans
-        if span.is_call and span.failed and _attempt(span) < last_attempt[_call_key(span)]
-    )
+    for at in layout.calls:
+        key = call_key(layout.spans[at])
+        last_attempt[key] = max(last_attempt.get(key, 1), _attempt(layout.spans[at]))
+    return frozenset(at for at in failed if _attempt(layout.spans[at]) < last_attempt[call_key(layout.spans[at])])
 
 
-def _call_key(span: Span) -> tuple[object, ...]:
+def call_key(span: Span) -> tuple[object, ...]:
     """The same for all attempts of a call, also where a graph runs the whole node again."""
     ordinal = span.attributes.get(sc.CALL_ORDINAL)
     return ("call", span.attributes.get(sc.CALL_PLACE), ordinal) if ordinal is not None else ("span", span.span_id)
@@ -122,14 +145,6 @@ def _call_key(span: Span) -> tuple[object, ...]:
 
 def _attempt(span: Span) -> int:
     return int(span.attributes.get(sc.CALL_ATTEMPT, 1))
-
-
-def _belongs_to(span: Span, parents: dict[str, Span]) -> Span | None:
-    """The call, tool or step that a span is part of: itself, or the nearest above it."""
-    at: Span | None = span
-    while at is not None and not (at.is_call or at.is_tool or at.is_step):
-        at = parents.get(at.span_id)
-    return at
 
 
 def check(trace: Trace, phases: Sequence[PhaseSection]) -> None:

@@ -3,7 +3,8 @@
 from hypothesis import strategies as st
 
 from profiler import semconv as sc
-from profiler.analysis.model import Span, Trace, build_trace
+from profiler.analysis.model import Span, Trace
+from profiler.analysis.tree import build_trace
 
 
 def span(name, start, end, parent="root", attributes=None, *, failed=False, trace_id="t1"):

@@ -3,7 +3,8 @@
 from build import engine_phase
 
 from profiler import semconv as sc
-from profiler.analysis.model import Span, Trace, build_trace
+from profiler.analysis.model import Span, Trace
+from profiler.analysis.tree import build_trace
 
 MS = 1_000_000
 

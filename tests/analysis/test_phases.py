@@ -1,7 +1,5 @@
 """Phases cover a chain exactly, and name the right kind of work."""
 
-from dataclasses import replace
-
 import pytest
 from build import attempt, call, chains, engine_phase, root, span, step, tool, trace
 from hypothesis import given, settings
@@ -164,7 +162,7 @@ def test_another_call_that_succeeds_later_does_not_make_this_failure_a_retry():
 
 
 def test_a_node_that_a_graph_runs_again_is_a_retry_with_the_waiting_between():
-    failed = replace(step("s", 0, 40), failed=True)
+    failed = step("s", 0, 40)._replace(failed=True)
     built = trace(
         root(0, 100),
         failed,

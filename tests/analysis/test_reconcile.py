@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from profiler import semconv as sc
-from profiler.analysis.model import Span, build_trace
+from profiler.analysis.model import Span
 from profiler.analysis.reconcile import reconcile
+from profiler.analysis.tree import build_trace
 from profiler.truth import CLIENT_GONE, FAULTED, Truth
 
 

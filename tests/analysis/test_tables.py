@@ -49,6 +49,16 @@ def test_a_chains_row_is_as_worked_out_on_paper():
         "tool_ns": 90 * MS,
         "retry_ns": 0,
         "unaccounted_ns": 430 * MS,
+        "parallel": False,
+        "gain_without_framework_ns": 110 * MS,
+        "gain_without_client_ns": 10 * MS,
+        "gain_without_queue_ns": 20 * MS,
+        "gain_without_prefill_ns": 60 * MS,
+        "gain_without_decode_ns": 200 * MS,
+        "gain_without_delivery_ns": 80 * MS,
+        "gain_without_tool_ns": 90 * MS,
+        "gain_without_retry_ns": 0,
+        "gain_without_unaccounted_ns": 430 * MS,
     }
     assert second["repeat"] == 2
     assert (second["calls"], second["failed_calls"], second["path_calls"]) == (3, 1, 2)
@@ -91,6 +101,28 @@ def test_a_calls_row_is_as_worked_out_on_paper():
         "decode_ns": 200 * MS,
         "timing_source": "vllm.metrics",
         "path_ns": 370 * MS,
+        "path_client_ns": 10 * MS,
+        "path_queue_ns": 20 * MS,
+        "path_prefill_ns": 60 * MS,
+        "path_decode_ns": 200 * MS,
+        "path_delivery_ns": 80 * MS,
+        "path_unaccounted_ns": 0,
+        "path_retry_ns": 0,
+        "slack_ns": 0,
+        "drag_ns": 370 * MS,
+        "pool_wait_ns": None,
+        "connect_ns": None,
+        "headers_ns": None,
+        "lag_max_ns": None,
+        "first_late_ns": 20 * MS,  # 100 - 20 - 60
+        "last_chunk_ns": 300 * MS,
+        "distinct_arrivals": 3,
+        "finish_reason": None,
+        "messages": None,
+        "kept_messages": None,
+        "previous_messages": None,
+        "tools_changed": None,
+        "broken_at_chars": None,
     }
 
 
@@ -146,7 +178,7 @@ def test_failed_and_warm_up_chains_have_rows_that_say_so():
 @pytest.mark.parametrize("traces", [[], [trace(root(0, 10))], small_run()], ids=["none", "bare", "small"])
 def test_columns_have_the_declared_types_whatever_is_in_them(traces):
     tables = build_tables(traces)
-    declared = {"chains": module._CHAIN_TYPES, "calls": module._CALL_TYPES, "steps": module._STEP_TYPES}
+    declared = module.TYPES
     for name, types in declared.items():
         frame = getattr(tables, name)
         assert {column: str(dtype) for column, dtype in frame.dtypes.items()} == types
@@ -192,11 +224,15 @@ def test_parallel_nodes_of_a_superstep_share_a_position_and_show_which_was_waite
     )
     tables = build_tables([built])
     rows = [(row["position"], row["node"], row["start_ns"], row["end_ns"]) for row in plain(tables.steps)]
-    assert rows == [(1, "left", 0, 40), (1, "right", 0, 60), (2, "join", 60, 100)]
+    assert rows == [(1, "right", 0, 60), (1, "left", 0, 40), (2, "join", 60, 100)]
     assert list(tables.calls["position"]) == [1, 1, 2]
-    assert list(tables.steps["path_ns"]) == [0, 60, 40]
-    assert list(tables.calls["step"]) == ["left", "right", "join"]
-    assert list(tables.calls["path_ns"]) == [0, 50, 30]
+    assert list(tables.steps["path_ns"]) == [60, 0, 40]
+    assert list(tables.steps["on_path"]) == [True, False, True]
+    assert list(tables.steps["slack_ns"]) == [0, 20, 0]
+    assert list(tables.steps["drag_ns"]) == [20, 0, 40]
+    assert list(tables.calls["step"]) == ["right", "left", "join"]
+    assert list(tables.calls["path_ns"]) == [50, 0, 30]
+    assert list(tables.chains["parallel"]) == [True]
 
 
 def test_parallel_nodes_are_at_one_position_whichever_calls_first():

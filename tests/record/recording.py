@@ -8,7 +8,8 @@ from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from profiler.analysis.model import Span, Trace, build_trace
+from profiler.analysis.model import Span, Trace
+from profiler.analysis.tree import build_trace
 from profiler.record.chain import Chain, RecordingOptions
 from profiler.record.recorder import Recorder
 from profiler.record.wire import watch_wire

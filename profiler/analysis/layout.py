@@ -1,0 +1,84 @@
+"""What every computation on a trace needs to know of each span, found once, from the root down.
+
+Spans are spoken of by their position in `trace.spans`. A span's *window* is the part of it that lies inside of its
+parent's window: what can be waited for. A child that outlives its parent counts as ending with it; one that is
+wholly outside has a window that ends before it begins, and so has everything below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from profiler import semconv as sc
+from profiler.analysis.model import Span, Trace
+
+OTHER, STEP, TOOL, CALL = range(4)  # kinds of span; the others are of other libraries, or engine phases
+NOBODY = -1
+
+_KINDS = {sc.OP_CHAT: CALL, sc.OP_TEXT_COMPLETION: CALL, sc.OP_EXECUTE_TOOL: TOOL}
+
+
+class Layout:
+    """Windows, kinds and owners of a trace's spans; lists with an entry for each span.
+
+    Attributes:
+        low: where its window begins, in nanoseconds.
+        high: where its window ends; below `low` if there is none.
+        kind: CALL, TOOL, STEP or OTHER; a span that claims to be several is the first of these.
+        nearest: the call, tool or step that it is part of, which may be itself; NOBODY if there is none.
+        outermost: the call, tool or step nearest to the root at or above it.
+        step: the outermost step at or above it.
+        call: the nearest call at or above it.
+        calls, tools: positions of the calls and of the tools, by start.
+    """
+
+    __slots__ = (
+        "below", "call", "calls", "high", "kind", "low", "nearest", "order", "outermost", "parents", "spans", "step",
+        "steps", "tools", "trace",
+    )  # fmt: skip
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.spans: Sequence[Span] = trace.spans
+        self.parents, self.below, self.order = trace.parents, trace.below, trace.order
+        count = len(trace.spans)
+        self.low, self.high = [span.start_ns for span in trace.spans], [span.end_ns for span in trace.spans]
+        self.kind = list(map(_kind, trace.spans))
+        self.nearest, self.outermost = [NOBODY] * count, [NOBODY] * count
+        self.step, self.call = [NOBODY] * count, [NOBODY] * count
+        self._descend()
+        kinds = list(enumerate(self.kind))
+        self.calls = [at for at, kind in kinds if kind == CALL]
+        self.tools = [at for at, kind in kinds if kind == TOOL]
+        self.steps = [at for at, span in enumerate(trace.spans) if self.kind[at] and span.is_step]
+
+    def _descend(self) -> None:
+        low, high, kinds, parents = self.low, self.high, self.kind, self.parents
+        nearest, outermost, step, call = self.nearest, self.outermost, self.step, self.call
+        for at in self.order:
+            parent, kind = parents[at], kinds[at]
+            if parent >= 0:
+                low[at] = max(low[at], low[parent])
+                high[at] = min(high[at], high[parent])
+                nearest[at], outermost[at] = nearest[parent], outermost[parent]
+                step[at], call[at] = step[parent], call[parent]
+            if kind:
+                nearest[at] = at
+                if outermost[at] < 0:
+                    outermost[at] = at
+                if kind == CALL:
+                    call[at] = at
+                if step[at] < 0 and sc.STEP_NODE in self.spans[at].attributes:
+                    step[at] = at
+
+    def ordered(self, at: int) -> list[int]:
+        """Children by the end of their windows, the last to end last; of equals, the one that began first is last."""
+        high, spans = self.high, self.spans
+        children = self.below[at]
+        return sorted(children, key=lambda child: (high[child], -spans[child].start_ns))
+
+
+def _kind(span: Span) -> int:
+    attributes = span.attributes
+    kind = _KINDS.get(attributes.get(sc.OPERATION) or "", OTHER)
+    return STEP if kind == OTHER and sc.STEP_NODE in attributes else kind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import hashlib
 import os
 import time
@@ -202,26 +203,42 @@ def _remove_if_empty(folder: Path) -> None:
 def _engine_and_agent(
     options: Options, engine_options: EngineOptions, folder: Path, environ: MutableMapping[str, str]
 ) -> Iterator[tuple[Engine, Agent]]:
-    """The engine and the agent, the agent loaded first if possible.
+    """The engine and the agent, the agent loaded first if possible, or while the engine starts.
 
     An agent with a typo should not wait for an engine to load: a managed engine's address is known beforehand.
     """
     from profiler.engines import expected_model, open_engine
-    from profiler.record.agent import load_agent
 
-    agent = None
+    loaded: list[Agent] = []
     model = None
+
+    def load() -> None:
+        from profiler.record.agent import load_agent
+
+        with _output_aside(), _objects_uncollected():
+            loaded.append(load_agent(options.agent))
+
     if engine_options.base_url is None:
         model = expected_model(engine_options)
         _point_clients(environ, f"http://127.0.0.1:{engine_options.port}/v1", model, engine_options.api_key)
-        with _output_aside():
-            agent = load_agent(options.agent)
-    with open_engine(engine_options, log_path=folder / "engine.log", progress=note) as engine:
+    first = None if model is None else load
+    with open_engine(engine_options, log_path=folder / "engine.log", progress=note, meanwhile=first) as engine:
         _point_clients(environ, engine.info.base_url, engine.info.model, engine_options.api_key)
-        if agent is None or engine.info.model != model:
-            with _output_aside():
-                agent = load_agent(options.agent)
-        yield engine, agent
+        if engine.info.model != model:
+            load()
+        yield engine, loaded[-1]
+
+
+@contextmanager
+def _objects_uncollected() -> Iterator[None]:
+    """Importing makes objects by the hundred thousand, all to stay: walking them again and again is time lost."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
 
 
 def _point_clients(environ: MutableMapping[str, str], base_url: str, model: str, key: str | None) -> None:
@@ -285,6 +302,7 @@ def _record(
     if writer.broken is not None:
         raise writer.broken
     writer.write_manifest(manifest)
+    engine.release()
     return report(manifest, outcome, folder, output=options.output, record_script=options.record_script)
 
 

@@ -20,7 +20,13 @@ __all__ = ["Engine", "EngineInfo", "EngineOptions", "SimOptions", "expected_mode
 
 
 @contextlib.contextmanager
-def open_engine(options: EngineOptions, *, log_path: Path, progress: Callable[[str], None]) -> Iterator[Engine]:
+def open_engine(
+    options: EngineOptions,
+    *,
+    log_path: Path,
+    progress: Callable[[str], None],
+    meanwhile: Callable[[], None] | None = None,
+) -> Iterator[Engine]:
     """An engine that answers, for the length of a with block.
 
     Args:
@@ -28,6 +34,8 @@ def open_engine(options: EngineOptions, *, log_path: Path, progress: Callable[[s
             one when there is none.
         log_path: where a managed engine's output goes; its folder is made.
         progress: takes one plain line at a time.
+        meanwhile: done while the embedded engine starts, and before a vLLM does, which takes minutes. What it raises
+            ends the engine.
 
     Raises:
         UsageError: an option that can never work.
@@ -37,6 +45,8 @@ def open_engine(options: EngineOptions, *, log_path: Path, progress: Callable[[s
     if options.base_url is not None:
         from profiler.engines.attach import attach
 
+        if meanwhile is not None:
+            meanwhile()
         engine = attach(options, progress)
         try:
             yield engine
@@ -46,7 +56,7 @@ def open_engine(options: EngineOptions, *, log_path: Path, progress: Callable[[s
     if options.backend == "sim":
         from profiler.engines.simulated import simulated_engine
 
-        with simulated_engine(options, log_path=log_path, progress=progress) as simulated:
+        with simulated_engine(options, log_path=log_path, progress=progress, meanwhile=meanwhile) as simulated:
             yield simulated
         return
     if options.backend != "vllm":
@@ -56,6 +66,8 @@ def open_engine(options: EngineOptions, *, log_path: Path, progress: Callable[[s
         )
     from profiler.engines.launch import managed_engine
 
+    if meanwhile is not None:
+        meanwhile()
     with managed_engine(options, log_path=log_path, progress=progress) as managed:
         yield managed
 

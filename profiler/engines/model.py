@@ -90,6 +90,9 @@ class EngineProcess(Protocol):
     def death(self) -> str | None:
         """How it ended, in words; None while it runs."""
 
+    def ask_to_stop(self) -> None:
+        """Let it end; `stop` waits for that."""
+
     def stop(self) -> None:
         """End it and everything that it started; harmless when repeated."""
 
@@ -126,6 +129,12 @@ class Engine:
         from profiler.engines.startlog import tail
 
         return tail(self.log_path, n)
+
+    def release(self) -> None:
+        """Let a managed engine end while something else is done; `close` waits for it."""
+        self._closed = True
+        if self._process is not None:
+            self._process.ask_to_stop()
 
     def close(self) -> None:
         """Stop a managed engine and wait until all its processes are gone."""

@@ -107,12 +107,17 @@ class SupervisedProcess:
             return "was stopped" if self._cleaned else "lost its supervisor process"
         return None
 
-    def stop(self) -> None:
-        """End the program and all its descendants, and wait for that; harmless when repeated."""
-        stdin, stdout = self._supervisor.stdin, self._supervisor.stdout
+    def ask_to_stop(self) -> None:
+        """Have the supervisor end the program; harmless when repeated."""
+        stdin = self._supervisor.stdin
         if stdin is not None and not stdin.closed:
             with contextlib.suppress(OSError):
                 stdin.close()
+
+    def stop(self) -> None:
+        """End the program and all its descendants, and wait for that; harmless when repeated."""
+        self.ask_to_stop()
+        stdout = self._supervisor.stdout
         try:
             self._supervisor.wait(self._grace_s + STOP_MARGIN_S)
         except subprocess.TimeoutExpired:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import profiler
@@ -23,8 +23,10 @@ API_KEY_VARIABLE = "PROFILER_SIM_API_KEY"
 
 
 @contextlib.contextmanager
-def simulated_engine(options: EngineOptions, *, log_path: Path, progress: Progress) -> Iterator[Engine]:
-    """The embedded engine for the length of a with block.
+def simulated_engine(
+    options: EngineOptions, *, log_path: Path, progress: Progress, meanwhile: Callable[[], None] | None = None
+) -> Iterator[Engine]:
+    """The embedded engine for the length of a with block; `meanwhile` is done while it starts.
 
     Raises:
         UsageError: an unknown profile, trait or fault, or the ground truth cannot be written.
@@ -56,6 +58,8 @@ def simulated_engine(options: EngineOptions, *, log_path: Path, progress: Progre
         grace_s=GRACE_S,
     )
     try:
+        if meanwhile is not None:
+            meanwhile()
         _await_ready(process, port, log_path)
     except BaseException:
         process.stop()

@@ -52,6 +52,29 @@ def test_it_answers_says_that_it_is_simulated_and_is_gone_afterwards(tmp_path):
     assert "serving fast on http://127.0.0.1:" in log
 
 
+def test_what_is_done_meanwhile_finds_the_engine_starting_and_ends_it_by_failing(tmp_path):
+    seen = []
+
+    def fail():
+        seen.extend(psutil.Process().children(recursive=True))
+        raise ValueError("a typo")
+
+    options = EngineOptions(backend="sim", sim=SimOptions(profile="fast"))
+    with (
+        pytest.raises(ValueError, match="a typo"),
+        open_engine(options, log_path=tmp_path / "l", progress=lambda _: None, meanwhile=fail),
+    ):
+        pytest.fail("it never opens")
+    assert seen
+    assert not any(process.is_running() for process in seen)
+
+
+def test_an_engine_that_was_let_go_ends_by_itself(tmp_path):
+    with opened(tmp_path) as engine:
+        engine.release()
+        assert not psutil.wait_procs([psutil.Process(engine.pid)] if psutil.pid_exists(engine.pid) else [], LIMIT_S)[1]
+
+
 def test_a_killed_engine_is_told_and_leaves_whole_lines(tmp_path):
     truth = tmp_path / "truth.jsonl"
     with opened(tmp_path, SimOptions(profile="fast", truth=truth)) as engine:

@@ -69,12 +69,26 @@ def test_the_tail_survives_bytes_that_are_no_text(tmp_path):
 
 class Dead:
     stopped = 0
+    asked = 0
 
     def death(self):
         return "died of SIGKILL"
 
+    def ask_to_stop(self):
+        self.asked += 1
+
     def stop(self):
         self.stopped += 1
+
+
+def test_an_engine_that_was_let_go_may_be_gone_and_is_still_to_be_closed(tmp_path):
+    process = Dead()
+    engine = Engine(EngineInfo("vllm", "1", "http://x/v1", "m", ("m",), managed=True), process=process)
+    engine.release()
+    engine.check()
+    assert (process.asked, process.stopped) == (1, 0)
+    engine.close()
+    assert process.stopped == 1
 
 
 def test_an_engine_that_died_raises_with_its_last_lines_until_it_is_closed(tmp_path):

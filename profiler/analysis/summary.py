@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from profiler.analysis.compounding import Compounding, compounding_of
 from profiler.analysis.phases import PHASES
 from profiler.analysis.tables import Tables
 from profiler.stats.quantiles import Quantile, quantile
@@ -63,20 +64,6 @@ class SlowestCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Compounding:
-    """How a delay of each call, or of each token, shows in the chain, while the critical path stays the same."""
-
-    path_calls: float  # LLM calls on the critical path that did not fail, mean per chain
-    path_decode_tokens: float | None  # tokens after the first of each of those calls, mean per chain
-
-    def chain_ns(self, *, per_call_ns: int = 0, per_token_ns: int = 0) -> float | None:
-        """How much longer the mean chain gets; None if it depends on unknown token counts."""
-        if per_token_ns and self.path_decode_tokens is None:
-            return None
-        return self.path_calls * per_call_ns + (self.path_decode_tokens or 0) * per_token_ns
-
-
-@dataclass(frozen=True, slots=True)
 class Summary:
     """All figures. Chains that failed or were warm-up are counted and in no other figure."""
 
@@ -128,7 +115,7 @@ def summarise(tables: Tables) -> Summary:
         phases=_phase_rows(good, total),
         steps=_step_rows(_of_good(tables.steps), answered, total),
         slowest=_slowest(answered),
-        compounding=_compounding(good),
+        compounding=compounding_of(good),
         calls=len(answered),
         failed_calls=int(calls["failed"].sum()),
         failed_tools=int(good["failed_tools"].sum()),
@@ -229,13 +216,3 @@ def _late_first_chunks(calls: pd.DataFrame) -> int:
     """Calls whose first chunk came long after the engine had made the first token."""
     unexplained = calls["ttft_ns"] - calls["queue_ns"] - calls["prefill_ns"]
     return int((unexplained > LATE_NS).sum())
-
-
-def _compounding(chains: pd.DataFrame) -> Compounding | None:
-    if chains.empty or not int(chains["path_calls"].sum()):
-        return None
-    tokens = chains["path_decode_tokens"]
-    return Compounding(
-        path_calls=float(chains["path_calls"].mean()),
-        path_decode_tokens=None if tokens.isna().any() else float(tokens.mean()),
-    )

@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from profiler.analysis.summary import Compounding, StepRow, Summary
+from profiler.analysis.compounding import Compounding
+from profiler.analysis.summary import StepRow, Summary
 from profiler.report.text import count, duration, percent, plural, safe, size
 from profiler.stats.quantiles import Quantile, chains_needed
 from profiler.store.manifest import Manifest, RecordingCost

@@ -11,8 +11,8 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from profiler import semconv as sc
+from profiler.analysis.compounding import Compounding
 from profiler.analysis.model import Span
-from profiler.analysis.summary import Compounding
 from profiler.report.caveats import caveats
 from profiler.report.terminal import compounding_sentence, render
 

@@ -34,7 +34,6 @@ import results
 from accuracy import pinned
 
 from profiler.analysis.accuracy import compare
-from profiler.analysis.tables import build_tables
 from profiler.engines import EngineOptions, SimOptions, open_engine
 from profiler.store.reader import load_run
 from profiler.truth import OK, Truth, read_truth
@@ -209,7 +208,7 @@ def rung(streams: int, cores: Cores) -> Rung:
         folder, truth = Path(scratch) / "run", Path(scratch) / "truth.jsonl"
         with engine("paced", cores[1], Path(scratch), truth) as told:
             (ran,) = clients(["recorded"], Load(streams, CHAINS_PER_STREAM * streams), told, cores[0], folder)
-        tables = build_tables(load_run(folder / "0").traces)
+        tables = load_run(folder / "0").tables
         truths = read_truth(truth)
     errors = {each.metric: each for each in compare(tables.calls, tables.chains, truths)}
     chains = tables.chains[~tables.chains["warmup"]]

@@ -184,7 +184,19 @@ def columns_from_rows(rows: Sequence[Row], types: Mapping[str, str]) -> Values:
 
 def frame_of(values: Mapping[str, Sequence[Any]], types: Mapping[str, str]) -> pd.DataFrame:
     """A typed table of one batch's columns."""
-    return pd.DataFrame({name: pd.Series(values[name], dtype=dtype) for name, dtype in types.items()})
+    return pd.DataFrame({name: _series(values[name], dtype) for name, dtype in types.items()})
+
+
+def _series(values: Sequence[Any], dtype: str) -> pd.Series:
+    try:
+        return pd.Series(values, dtype=dtype)
+    except UnicodeEncodeError:
+        return pd.Series(encodable(values), dtype=dtype)
+
+
+def encodable(texts: Sequence[str | None]) -> list[str | None]:
+    """Texts with an escape for half a surrogate pair, which a column of UTF-8 cannot hold."""
+    return [None if text is None else text.encode("utf-8", "backslashreplace").decode() for text in texts]
 
 
 def tables_of(batches: Sequence[Columns]) -> Tables:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from profiler.analysis.model import Trace
+import pandas as pd
+
 from profiler.truth import OK, Truth
 
 
@@ -20,18 +21,18 @@ class Reconciled:
     lost: int  # calls that did not fail and are in no log: must be 0
 
 
-def reconcile(traces: Sequence[Trace], truths: Sequence[Truth]) -> Reconciled:
-    """Join the calls of all chains, warm-up included, to the engine's log."""
-    calls = {span.span_id: span for trace in traces for span in trace.spans if span.is_call}
-    by_span = {truth.span_id: truth for truth in truths}
-    without = [span for span_id, span in calls.items() if span_id not in by_span]
-    recorded = [truth for truth in truths if truth.span_id in calls]
+def reconcile(calls: pd.DataFrame, truths: Sequence[Truth]) -> Reconciled:
+    """Join the table of calls, those of all chains with warm-up included, to the engine's log."""
+    failed = dict(zip(calls["span_id"], calls["failed"], strict=True))
+    by_span = {truth.span_id for truth in truths}
+    without = [each for span_id, each in failed.items() if span_id not in by_span]
+    recorded = [truth for truth in truths if truth.span_id in failed]
     return Reconciled(
         requests=len(truths),
         recorded=len(recorded),
-        unseen_failures=sum(_failed(truth) and not calls[str(truth.span_id)].failed for truth in recorded),
-        unreached=sum(span.failed for span in without),
-        lost=sum(not span.failed for span in without),
+        unseen_failures=sum(_failed(truth) and not failed[truth.span_id] for truth in recorded),
+        unreached=int(sum(without)),
+        lost=len(without) - int(sum(without)),
     )
 
 

@@ -50,7 +50,7 @@ def report(manifest: Manifest, outcome: Outcome, folder: Path, *, output: str, r
 
     good = [result for result in outcome.results if result.failure is None and not result.job.warmup]
     loaded = load_run(folder)
-    if loaded.traces:
+    if not loaded.tables.chains.empty:
         click.echo(render(loaded, output), nl=False)
     _show_failures(manifest)
     note(f"\nrun kept in {_short(folder)}; the report again: profiler report {_short(folder)}")

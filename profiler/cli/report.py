@@ -57,18 +57,17 @@ def render(run: LoadedRun, output: str) -> str:
         DataError: there is no finished chain to report on.
     """
     from profiler.analysis.summary import summarise
-    from profiler.analysis.tables import build_tables
     from profiler.errors import DataError
     from profiler.report.caveats import caveats
     from profiler.report.structured import render_json
     from profiler.report.terminal import render as render_terminal
 
-    if not run.traces:
+    if run.tables.chains.empty:
         raise DataError(
             f"{run.path} has no finished chain",
             remedy="; ".join(run.notes) or "the run ended before its first chain did",
         )
-    tables = build_tables(run.traces)
+    tables = run.tables
     summary = summarise(tables)
     remarks = caveats(summary, run.manifest, run.notes, _engine_log(run))
     if output == "json":
@@ -87,6 +86,6 @@ def _engine_log(run: LoadedRun) -> Reconciled | None:
     if run.manifest is None or not path.is_file():
         return None
     try:
-        return reconcile(run.traces, read_truth(path))
+        return reconcile(run.tables.calls, read_truth(path))
     except (OSError, ValueError, TypeError):
         return None  # it is no part of the run: a report does not fail for it

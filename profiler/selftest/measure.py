@@ -13,7 +13,6 @@ from typing import Any
 import httpx2
 
 from profiler.analysis.accuracy import Errors, compare
-from profiler.analysis.tables import build_tables
 from profiler.engines import Engine, EngineOptions, SimOptions, open_engine
 from profiler.record.agent import Agent
 from profiler.record.chain import RecordingOptions
@@ -74,8 +73,7 @@ def measure(cell: Cell, *, seed: int = 0) -> CellResult:
             _cores_of_their_own(engine),
         ):
             outcome = _record(cell, engine, folder)
-        run = load_run(folder)
-        tables = build_tables(run.traces)
+        tables = load_run(folder).tables
         errors = compare(tables.calls, tables.chains, read_truth(truth_path))
     lost = sum(result.failure is not None for result in outcome.results)
     found = beyond(cell, errors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from profiler import semconv as sc
 from profiler.analysis.model import Span
 from profiler.analysis.reconcile import reconcile
+from profiler.analysis.tables import build_tables
 from profiler.analysis.tree import build_trace
 from profiler.truth import CLIENT_GONE, FAULTED, Truth
 
@@ -35,7 +36,7 @@ def test_calls_and_requests_are_matched_by_span():
         truth("somebody else's"),
         truth(None),
     ]
-    found = reconcile([trace], log)
+    found = reconcile(build_tables([trace]).calls, log)
     assert (found.requests, found.recorded) == (5, 3)
     assert found.unseen_failures == 1, "the engine knows of a failure that the trace does not have"
     assert found.unreached == 1, "a refused connection is in no log"

@@ -49,7 +49,7 @@ def test_every_call_and_chain_is_accounted_for_whatever_goes_wrong(bench):
     assert manifest["spans"]["started"] == manifest["spans"]["written"] == sum(len(trace.spans) for trace in run.traces)
     assert len(manifest["failures"]) == sum(trace.root.failed for trace in run.traces)
     truths = read_truth(bench.folder / "out" / TRUTH_FILE)
-    joined = reconcile(run.traces, truths)
+    joined = reconcile(run.tables.calls, truths)
     assert joined.requests == joined.recorded
     assert (joined.unseen_failures, joined.lost) == (0, 0)
     for trace in run.traces:

@@ -22,6 +22,7 @@ LIVE = (
     "test_selftest",
     "test_sim_server",
     "test_sim_server_clients",
+    "test_sim_server_delays",
     "test_sim_server_faults",
     "test_sim_server_tgi",
     "test_sim_server_traits",

@@ -115,7 +115,7 @@ class Alone:
             load = Load(sequences=1, context_tokens=prompt + generated - 1)
         else:
             load = Load(prompts=1, prompt_tokens=prompt)
-        return self._time.duration_ns(load, [(sequence.stream, generated)])
+        return self._time.duration_ns(load, [(sequence.stream, generated)]) + sequence.work.late_ns(generated)
 
     def check(self) -> None:
         """Assert what holds between any two calls."""

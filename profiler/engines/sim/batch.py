@@ -245,7 +245,13 @@ class Batch:
             else:
                 load.sequences += 1
                 load.context_tokens += sequence.computed
-        return self._time.duration_ns(load, [self._draw(sequence, count) for sequence, count in self._shares])
+        late_ns = [
+            sequence.work.late_ns(sequence.progress.generated)
+            for sequence, count in self._shares
+            if sequence.computed + count == sequence.length
+        ]
+        draws = [self._draw(sequence, count) for sequence, count in self._shares]
+        return self._time.duration_ns(load, draws) + max(late_ns, default=0)
 
     def _draw(self, sequence: _Sequence, count: int) -> Draw:
         if sequence.computed + count == sequence.length:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from profiler.engines.sim import faults
+from profiler.engines.sim.delays import Delays
 from profiler.engines.sim.request import Ask, Spent
 from profiler.engines.sim.speech import Answer
 from profiler.engines.sim.spoil import spoilt_event
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
     from profiler.engines.sim.pump import Pump
     from profiler.engines.sim.traits import Traits
 
+_IN_TIME = Delays()
+
 
 class Generation:
     """From the request's submission to its last token."""
 
-    def __init__(self, ask: Ask, said: Answer, truth: Truth, traits: Traits, *, oversized_bytes: int) -> None:
+    def __init__(
+        self, ask: Ask, said: Answer, truth: Truth, traits: Traits, *, oversized_bytes: int, delays: Delays = _IN_TIME
+    ) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """All tokens are made, or a fault has ended the answer."""
         self._ask = ask
@@ -41,6 +46,8 @@ class Generation:
         self._encoder: Encoder | None = None
         self._transport: asyncio.Transport | None = None
         self._failing: Sequence[bytes] = ()
+        self._delays = delays
+        self._late: asyncio.TimerHandle | None = None  # until all is written at once
 
     def submit(self, pump: Pump, at_ns: int) -> str:
         """Queue it; the id under which it can be cancelled.
@@ -49,7 +56,15 @@ class Generation:
             PromptTooLong: it can never fit into the engine's memory.
         """
         ask, truth = self._ask, self._truth
-        work = Work(str(truth.number), ask.prompt, self._hidden + self._length, ask.key(), ask.cache_salt)
+        work = Work(
+            str(truth.number),
+            ask.prompt,
+            self._hidden + self._length,
+            ask.key(),
+            ask.cache_salt,
+            self._delays.prefill_ns,
+            self._delays.decode_ns,
+        )
         self._progress = pump.submit(work, at_ns, self.on_token)
         truth.queued_ns, truth.hidden_tokens = self._progress.queued_ns, self._hidden
         return work.id
@@ -82,10 +97,28 @@ class Generation:
             truth.first_token_ns = token.at_ns
         if token.last:
             self._account_the_end(token.at_ns)
+        if self._delays.delivery_ns:
+            if token.last:
+                later_ns = token.at_ns - now_ns + self._delays.delivery_ns
+                self._late = asyncio.get_running_loop().call_later(later_ns / 1e9, self._deliver, index)
+            return
         if self._writer is not None and self._encoder is not None:
             self._speak(self._writer, self._encoder, index, last=token.last)
         if token.last and not self.done.done():
             self._end()
+
+    def _deliver(self, last: int) -> None:
+        """Hand out everything at once. A defect here ends this request and no other."""
+        try:
+            if self._writer is not None and self._encoder is not None and not self.done.done():
+                opening = [] if self._traits.early_role else self._encoder.opening()
+                events = [*opening, *self._encoder.tokens(0, last + 1), *self._encoder.closing(self.spent())]
+                self._writer.events([b"".join(events)], (last + 1) * self._choices, flush=True)
+            if not self.done.done():
+                self._end()
+        except Exception as error:  # noqa: BLE001 - the loop serves all requests
+            if not self.done.done():
+                self.done.set_exception(error)
 
     def _speak(self, writer: Writer, encoder: Encoder, index: int, *, last: bool) -> None:
         if index == 0 and not self._traits.early_role:
@@ -165,6 +198,8 @@ class Generation:
 
     def close(self) -> None:
         """The request is over, however it ended."""
+        if self._late is not None:
+            self._late.cancel()
         if self._writer is not None:
             self._writer.close()
         self._account()

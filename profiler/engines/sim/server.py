@@ -24,6 +24,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from profiler.engines.sim import faults
 from profiler.engines.sim.connection import Connection, transport_of, until_cancelled
+from profiler.engines.sim.delays import Delays, delays_of
 from profiler.engines.sim.dialects import make_dialect
 from profiler.engines.sim.faults import FaultPlan
 from profiler.engines.sim.generation import Generation
@@ -212,7 +213,10 @@ class SimServer(web.Server):
 
     async def _answer(self, request: web.BaseRequest, ask: Ask, said: Answer, truth: Truth) -> web.StreamResponse:
         options = self._options
-        generation = Generation(ask, said, truth, options.traits, oversized_bytes=options.faults.oversized_bytes)
+        delays = delays_of(request.headers) if truth.fault is None else Delays()
+        generation = Generation(
+            ask, said, truth, options.traits, oversized_bytes=options.faults.oversized_bytes, delays=delays
+        )
         late = truth.fault == faults.SLOW_HEADERS
         try:
             work_id = generation.submit(self._pump, time.monotonic_ns() if late else truth.arrival_ns)

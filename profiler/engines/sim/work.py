@@ -18,6 +18,14 @@ class Work:
     """What its draws depend on: the same for the same request in every run."""
     salt: str = ""
     """Only requests of equal salt share blocks of the prefix cache."""
+    late_first_ns: int = 0
+    """By how much the step that makes its first token lasts longer, on purpose."""
+    late_second_ns: int = 0
+    """Likewise the second."""
+
+    def late_ns(self, generated: int) -> int:
+        """By how much the step that makes this output token lasts longer."""
+        return (self.late_first_ns, self.late_second_ns)[generated] if generated < 2 else 0  # noqa: PLR2004
 
     def __post_init__(self) -> None:
         """Refuse what no engine computes.

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from profiler.analysis.cluster import Cluster
 from profiler.analysis.phases import Phases
-from profiler.analysis.schedule import Cluster, Schedule
+from profiler.analysis.schedule import Schedule
 
 _Gains = dict[str, int]
 
@@ -35,21 +36,19 @@ def gains_without_phases(schedule: Schedule, phases: Phases) -> Mapping[str, int
                 _own(phases, at, layout.low[member] - lag, layout.low[member])
                 for member, lag in zip(cluster.members, cluster.lags, strict=True)
             ]
-            _add(total, _of_cluster(schedule, cluster, lags, [gains[member] for member in cluster.members]))
+            _add(total, _of_cluster(cluster, lags, [gains[member] for member in cluster.members]))
         gains[at] = total
     return gains[0]
 
 
-def _of_cluster(schedule: Schedule, cluster: Cluster, lags: list[_Gains], gains: list[_Gains]) -> _Gains:
+def _of_cluster(cluster: Cluster, lags: list[_Gains], gains: list[_Gains]) -> _Gains:
     if len(cluster.members) == 1:
         _add(lags[0], gains[0])
         return lags[0]
-    layout = schedule.layout
-    lasts = [layout.high[at] - layout.low[at] for at in cluster.members]
     length = cluster.end - cluster.entry
     found: _Gains = {}
     for phase in sorted({phase for each in (*lags, *gains) for phase in each}):
-        shorter = [last - each.get(phase, 0) for last, each in zip(lasts, gains, strict=True)]
+        shorter = [last - each.get(phase, 0) for last, each in zip(cluster.lasts, gains, strict=True)]
         sooner = [lag - each.get(phase, 0) for lag, each in zip(cluster.lags, lags, strict=True)]
         gain = length - cluster.length(shorter, sooner)
         if gain:

@@ -29,67 +29,12 @@ chain's end for free.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from heapq import heappop, heappush
 
+from profiler.analysis.cluster import Cluster, clusters_of
 from profiler.analysis.layout import Layout
 from profiler.analysis.model import Trace
-
-
-class Cluster:
-    """Children of one parent that overlap, one reaching over to the next; between clusters none of them runs.
-
-    A cluster begins when the one before it has ended as a whole, so that what changes inside of it can be worked out
-    there alone.
-    """
-
-    __slots__ = ("by_end", "end", "entry", "lags", "members", "waits")
-
-    def __init__(self, members: Sequence[int], entry: int, layout: Layout) -> None:
-        low, high = layout.low, layout.high
-        self.entry = entry  # the end of the cluster before, or the parent's start
-        self.members = members  # by start
-        number_of = {at: number for number, at in enumerate(members)}
-        by_end = sorted(members, key=lambda at: (high[at], number_of[at]))
-        self.by_end = [number_of[at] for at in by_end]
-        self.end = high[by_end[-1]]
-        # How many of `by_end` each member waits for: those that had ended, and stand before it where times tie.
-        self.waits: list[int] = []
-        self.lags: list[int] = []
-        ended = 0
-        for number, at in enumerate(members):
-            while self.by_end[ended] < number and high[by_end[ended]] <= low[at]:
-                ended += 1
-            self.waits.append(ended)
-            self.lags.append(low[at] - (high[by_end[ended - 1]] if ended else entry))
-
-    def length(self, lasts: Sequence[int], lags: Sequence[int]) -> int:
-        """From the entry to the last member's end, if the members last this long and start these lags later."""
-        finish: list[int] = []
-        ended = done = 0
-        for lag, last, waits in zip(lags, lasts, self.waits, strict=True):
-            while done < waits:
-                ended = max(ended, finish[self.by_end[done]])
-                done += 1
-            finish.append(ended + lag + last)
-        return max(finish)
-
-    def floats(self, lasts: Sequence[int], ends: Sequence[int]) -> list[int]:
-        """How much later each member may end while the cluster ends when it does."""
-        count = len(self.members)
-        rank = [0] * count
-        for place, number in enumerate(self.by_end):
-            rank[number] = place
-        late = [self.end] * count
-        earliest = [self.end] * (
-            count + 1
-        )  # of a member and all that began after it: by when what it waits for must end
-        for number in reversed(range(count)):
-            late[number] = earliest[bisect_right(self.waits, rank[number])]
-            due = late[number] - lasts[number] - self.lags[number]
-            earliest[number] = min(earliest[number + 1], due)
-        return [latest - end for latest, end in zip(late, ends, strict=True)]
 
 
 class Schedule:
@@ -102,7 +47,7 @@ class Schedule:
         )  # no two children of any span overlap: slack 0, drag is time on the path
         self._clusters: dict[int, Sequence[Cluster]] = {}
         self._slacks: list[int] | None = None
-        self._shared: tuple[list[int], dict[int, Cluster]] | None = None
+        self._shared: tuple[list[int], dict[int, tuple[Cluster, int]]] | None = None
 
     @classmethod
     def of(cls, trace: Trace) -> Schedule:
@@ -164,19 +109,20 @@ class Schedule:
         gain = self._duration(at)
         if gain <= 0 or self.slacks()[at]:
             return 0
-        shared, cluster_of = self._shared_ancestors()
+        shared, place_of = self._shared_ancestors()
         at = shared[at]
         while at >= 0 and gain > 0:
-            gain = self._gain_of_cluster(cluster_of[at], {at: gain}, {})
-            parent = self.layout.parents[at]
-            at = shared[parent]
+            cluster, number = place_of[at]
+            gain = cluster.gain(number, gain)
+            at = shared[self.layout.parents[at]]
         return gain
 
     def clusters(self, at: int) -> Sequence[Cluster]:
         """A span's children, in clusters by time."""
         found = self._clusters.get(at)
         if found is None:
-            found = self._clusters[at] = _clusters(self.layout, at)
+            low, high = self.layout.low, self.layout.high
+            found = self._clusters[at] = clusters_of(self.layout.below[at], low[at], low, high)
         return found
 
     def tail(self, at: int) -> tuple[int, int]:
@@ -195,31 +141,28 @@ class Schedule:
                 slacks[at] = max(0, end - layout.spans[at].end_ns)
             elif not self.sequential:
                 for cluster in self.clusters(at):
-                    members = cluster.members
-                    lasts = [self._duration(member) for member in members]
-                    within = cluster.floats(lasts, [layout.high[member] for member in members])
-                    for member, slack in zip(members, within, strict=True):
+                    for member, slack in zip(cluster.members, cluster.floats, strict=True):
                         slacks[member] = slacks[at] + slack
         return slacks
 
-    def _shared_ancestors(self) -> tuple[list[int], dict[int, Cluster]]:
-        """Of each span, the nearest at or above it that overlaps with a sibling; and the clusters of those."""
+    def _shared_ancestors(self) -> tuple[list[int], dict[int, tuple[Cluster, int]]]:
+        """Of each span, the nearest at or above it that overlaps with a sibling; and the cluster of each of those."""
         if self._shared is None:
-            cluster_of: dict[int, Cluster] = {}
+            place_of: dict[int, tuple[Cluster, int]] = {}
             shared = [-1] * len(self.layout.spans)
             for at in self.layout.order:
-                if at and at not in cluster_of:
-                    shared[at] = shared[self.layout.parents[at]]
-                elif at:
+                if at in place_of:
                     shared[at] = at
+                elif at:
+                    shared[at] = shared[self.layout.parents[at]]
                 for cluster in self.clusters(at) if self.waited_for(at) else ():
                     if len(cluster.members) > 1:
-                        cluster_of.update(dict.fromkeys(cluster.members, cluster))
-            self._shared = shared, cluster_of
+                        place_of.update((member, (cluster, number)) for number, member in enumerate(cluster.members))
+            self._shared = shared, place_of
         return self._shared
 
     def _gain_of_cluster(self, cluster: Cluster, shorter: Mapping[int, int], lags: Mapping[int, int]) -> int:
-        lasts = [self._duration(at) - shorter.get(at, 0) for at in cluster.members]
+        lasts = [last - shorter.get(at, 0) for last, at in zip(cluster.lasts, cluster.members, strict=True)]
         cut = [lag - lags.get(at, 0) for lag, at in zip(cluster.lags, cluster.members, strict=True)]
         return cluster.end - cluster.entry - cluster.length(lasts, cut)
 
@@ -295,22 +238,3 @@ def _is_sequential(layout: Layout) -> bool:
                 return False
             ended = high[at]
     return True
-
-
-def _clusters(layout: Layout, at: int) -> list[Cluster]:
-    low, high = layout.low, layout.high
-    children = [child for child in layout.below[at] if low[child] <= high[child]]
-    if not children:
-        return []
-    children.sort(key=lambda child: (low[child], high[child]))
-    clusters: list[Cluster] = []
-    entry, end = low[at], low[at]
-    members: list[int] = []
-    for child in children:
-        if members and low[child] >= end:
-            clusters.append(Cluster(members, entry, layout))
-            entry, members = end, []
-        members.append(child)
-        end = max(end, high[child])
-    clusters.append(Cluster(members, entry, layout))
-    return clusters

@@ -1,10 +1,13 @@
 """The critical path, case by case as drawings, and against a slow implementation of its definition."""
 
 import sys
+from random import Random
 
 import pytest
-from build import root, span, trace, trees
+from build import attempt, root, span, step, tool, trace, trees
 from hypothesis import given, settings
+from random_traces import random_trace
+from slow_critical_path import merged, owners
 
 from profiler.analysis.critical_path import Section, check, critical_path
 
@@ -164,6 +167,72 @@ def test_a_grandchild_counts_only_inside_the_window_that_is_on_the_path():
     assert path_of(built) == [("a", 5, 7), ("y", 7, 12)]
 
 
+def test_a_chain_that_starts_at_zero_has_its_whole_path():
+    # root |------|         at time 0
+    # a    |---|
+    built = trace(root(0, 6), span("a", 0, 3))
+    assert path_of(built) == [("a", 0, 3), ("root", 3, 6)]
+
+
+def test_a_task_that_begins_when_its_parent_has_ended_is_waited_for_by_nobody():
+    # root |----------------|
+    # a      |-----|
+    # late           |----|     started by a, after a had ended
+    # path |r|  a  |  root  |
+    built = trace(root(0, 16), span("a", 2, 8), span("late", 10, 15, "a"))
+    assert path_of(built) == [("root", 0, 2), ("a", 2, 8), ("root", 8, 16)]
+
+
+def test_what_is_below_a_task_that_nobody_waits_for_is_off_the_path():
+    # root |----------------|
+    # a      |-----|
+    # late      .   |------|     begins after a
+    # x         .     |--|      below late
+    built = trace(root(0, 16), span("a", 2, 8), span("late", 9, 16, "a"), span("x", 11, 14, "late"))
+    assert path_of(built) == [("root", 0, 2), ("a", 2, 8), ("root", 8, 16)]
+
+
+def test_a_task_that_the_chain_left_running_is_off_the_path_after_its_end():
+    # root |--------|
+    # a      |--|
+    # fire        |---------|     ends long after the chain
+    built = trace(root(0, 8), span("a", 2, 4), span("fire", 6, 18))
+    assert path_of(built) == [("root", 0, 2), ("a", 2, 4), ("root", 4, 6), ("fire", 6, 8)]
+
+
+def test_attempts_of_a_call_and_the_waits_between_them_are_all_on_the_path():
+    # root |--------------------|
+    # 1     |---|x
+    # 2             |-----|
+    # path |r| 1| r |  2  |  r  |
+    built = trace(root(0, 20), attempt("one", 1, 5, number=1, failed=True), attempt("two", 9, 15, number=2))
+    assert [name for name, _, _ in path_of(built)] == ["root", "one", "root", "two", "root"]
+
+
+def test_of_a_parallel_fan_out_the_slowest_branch_is_followed_into_its_own_fan_out():
+    # root  |----------------------|
+    # left   |--------|
+    # right  |------------------|
+    # b1       |----|                 below right
+    # b2       |-------------|        likewise
+    # path  |r|t|     b2     |rt|r |
+    built = trace(
+        root(0, 22),
+        step("left", 1, 10),
+        tool("a", 2, 9, "left"),
+        step("right", 1, 20),
+        tool("b1", 3, 8, "right"),
+        tool("b2", 3, 17, "right"),
+    )
+    assert path_of(built) == [
+        ("root", 0, 1),
+        ("right", 1, 3),
+        ("b2", 3, 17),
+        ("right", 17, 20),
+        ("root", 20, 22),
+    ]
+
+
 def test_depth_is_not_limited_by_the_interpreters_stack():
     depth = 10_000
     assert depth > sys.getrecursionlimit()
@@ -194,44 +263,22 @@ def test_of_many_parallel_siblings_one_is_on_the_path():
 # --- against the definition ------------------------------------------------------------------------------
 
 
-def owner_by_definition(built, at):
-    """Whom the chain waited for in [at, at + 1), asked for one moment alone.
-
-    Go down from the root: in a window of a span, the pieces that belong to children are found from the window's
-    end, each the last to have ended by the piece after it. No state is kept from one moment to the next.
-    """
-    here, low, high = built.root, built.root.start_ns, built.root.end_ns
-    while True:
-        children = list(built.children.get(here.span_id, ()))
-        until, inside = high, None
-        while until > at:
-            done = [
-                (min(child.end_ns, high), -child.start_ns, number)
-                for number, child in enumerate(children)
-                if max(child.start_ns, low) < min(child.end_ns, high) <= until
-            ]
-            if not done:
-                break
-            end, _, number = max(done)
-            child = children[number]
-            if at >= end:
-                break
-            until = max(child.start_ns, low)
-            if at >= until:
-                inside = child, until, end
-        if inside is None:
-            return here.span_id
-        here, low, high = inside
+def joined(sections):
+    """By the same name and touching, as one: a span may have two sections in a row, around a child of no length."""
+    return merged([(start, end, name) for name, start, end in sections])
 
 
 @settings(max_examples=60, deadline=None)
 @given(trees())
 def test_every_moment_belongs_to_the_span_that_the_definition_names(built):
-    by_moment = {}
-    for name, start, end in path_of(built):
-        by_moment |= dict.fromkeys(range(start, end), name)
-    expected = {at: owner_by_definition(built, at) for at in range(built.root.start_ns, built.root.end_ns)}
-    assert by_moment == expected
+    assert joined(path_of(built)) == merged(owners(built.spans))
+
+
+def test_it_agrees_with_the_definition_on_many_random_traces():
+    random = Random(20261125)
+    for _ in range(400):
+        built = random_trace(random)
+        assert joined(path_of(built)) == merged(owners(built.spans)), built.spans
 
 
 @settings(max_examples=60, deadline=None)

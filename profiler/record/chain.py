@@ -155,7 +155,7 @@ class Chain:
         context = CallContext(
             clock=clock,
             cost=self._recorder.cost,
-            lag=self._recorder.lag,
+            lag=self._recorder.lag.here() if self._recorder.lag else None,
             span=span,
             operation=operation,
             adaptation=adaptation,

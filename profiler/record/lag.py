@@ -14,6 +14,7 @@ A loop's timers have a resolution of a millisecond, so lags up to that mean noth
 from __future__ import annotations
 
 import asyncio
+import threading
 from bisect import bisect_left
 from collections.abc import Callable
 from time import perf_counter_ns
@@ -98,6 +99,14 @@ class LagProbe:
             self._calls += 1
             self._late_calls += lag_ns > max(_OF_TTFT * ttft_ns, _MEANINGLESS_NS)
 
+    def add(self, other: LagProbe) -> None:
+        """Take another loop's samples and calls into what `summary` and `reasons` tell."""
+        for step, count in other._counts.items():
+            self._counts[step] = self._counts.get(step, 0) + count
+        self._max_ns = max(self._max_ns, other._max_ns)
+        self._calls += other._calls
+        self._late_calls += other._late_calls
+
     def reasons(self) -> list[str]:
         """Why times taken on this loop are suspect, in words; empty if they are not."""
         if self._late_calls <= LATE_CALLS_LIMIT * self._calls:
@@ -125,3 +134,55 @@ class LagProbe:
             if seen >= rank:
                 return round(min((step + 1) * _STEP_NS, self._max_ns) / 1e6, 1)
         return round(self._max_ns / 1e6, 1)
+
+
+class LoopLags:
+    """A probe for each loop on which chains make calls: the run's own, and those that agents run in threads."""
+
+    def __init__(self) -> None:
+        self._own = LagProbe()
+        self._total = LagProbe()  # of the loops that are closed
+        self._others: dict[asyncio.AbstractEventLoop, LagProbe] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to watch the run's own loop."""
+        self._loop = loop
+        self._own.start(loop)
+
+    def here(self) -> LagProbe:
+        """The probe of the loop that runs in this thread, watched from now on; of the run's own where none does."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return self._own
+        if loop is self._loop:
+            return self._own
+        probe = self._others.get(loop)
+        if probe is None:
+            with self._lock:
+                self._take_in(closed_alone=True)
+                probe = self._others[loop] = LagProbe()
+            probe.start(loop)
+        return probe
+
+    def stop(self) -> None:
+        """Look no further. A loop that an abandoned thread still runs is left as it is."""
+        self._own.stop()
+        with self._lock:
+            self._take_in(closed_alone=False)
+        self._total.add(self._own)
+
+    def _take_in(self, *, closed_alone: bool) -> None:
+        """An agent may run a new loop in each of thousands of chains."""
+        for loop in [loop for loop in self._others if loop.is_closed() or not closed_alone]:
+            self._total.add(self._others.pop(loop))
+
+    def reasons(self) -> list[str]:
+        """As of `LagProbe`, over all loops; after `stop`."""
+        return self._total.reasons()
+
+    def summary(self) -> LoopLag | None:
+        """As of `LagProbe`, over all loops; after `stop`."""
+        return self._total.summary()

@@ -19,7 +19,7 @@ from profiler.record import cost as costs
 from profiler.record.clock import Clock
 from profiler.record.cost import Cost
 from profiler.record.digests import new_key
-from profiler.record.lag import LagProbe
+from profiler.record.lag import LoopLags
 from profiler.record.spans import Attributes, Span
 
 Sink = Callable[[Sequence[ReadableSpan]], None]
@@ -37,7 +37,7 @@ class Recorder(AbstractContextManager["Recorder"]):
     def __init__(self, *, service_name: str, resource: dict[str, str], sinks: Sequence[Sink]) -> None:
         self.clock = Clock()
         self.cost = Cost()
-        self.lag: LagProbe | None = None  # of the loop that the run's chains share
+        self.lag: LoopLags | None = None  # of the loops on which the run's chains make calls
         self.digest_key = new_key()
         self.spans_started = 0
         self._sinks = sinks

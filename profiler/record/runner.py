@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from profiler.errors import DataError, EngineDied, Interrupted, ProfilerError, ScriptMismatch, StoreError
 from profiler.record.agent import Agent
+from profiler.record.asking import Asking
 from profiler.record.chain import Chain, RecordingOptions, active_chain
 from profiler.record.graph import spare_models
-from profiler.record.lag import LagProbe
+from profiler.record.lag import LoopLags
 from profiler.record.recorder import Recorder
 from profiler.record.text import clean_message
 from profiler.record.threads import carry_context
@@ -151,8 +153,8 @@ class Runner:
 
     @contextmanager
     def _watched(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        """Keep account of how late the loop is and what recording takes."""
-        self._recorder.lag = lag = LagProbe()
+        """Keep account of how late loops are and what recording takes."""
+        self._recorder.lag = lag = LoopLags()
         lag.start(loop)
         try:
             yield
@@ -218,27 +220,20 @@ class Runner:
 
     async def _run_chain(self, job: Job) -> None:
         plan = self._plan
-        chain = Chain(self._recorder, plan.options, task_id=job.task.id, repeat=job.repeat, warmup=job.warmup)
-        error: BaseException | None = None
-        limit = asyncio.timeout(plan.timeout_s)
+        asking = Asking(
+            partial(Chain, self._recorder, plan.options, task_id=job.task.id, repeat=job.repeat, warmup=job.warmup),
+            partial(plan.agent.ask, job.task.input),
+        )
         try:
-            with chain.active():
-                async with limit:
-                    await plan.agent.ask(job.task.input)
-        except TimeoutError as timeout:
-            error = timeout
-            if limit.expired():  # otherwise it is the agent's own
-                error = TimeoutError(f"the chain did not end within {plan.timeout_s:g} s")
-                self._outcome.abandoned = True
+            await asking.within(plan.timeout_s)
         except asyncio.CancelledError:
-            error = self._outcome.fatal or Interrupted("cancelled")
-            self._outcome.abandoned = True
-        except KeyboardInterrupt:
-            error = Interrupted("interrupted")
-            self._stop(error)
-        except BaseException as raised:  # noqa: BLE001 - the agent's own: it fails its chain, not the run
-            error = raised
-        chain.end(error)
+            await asking.give_up(self._outcome.fatal or Interrupted("cancelled"))
+        self._outcome.abandoned |= asking.abandoned
+        if isinstance(asking.error, Interrupted) and self._outcome.fatal is None:
+            self._stop(asking.error)
+        chain = asking.chain
+        if chain is None:  # the run ended before it began
+            return
         try:
             if self._outcome.fatal is None:
                 await self._one_at_a_time()

@@ -8,7 +8,7 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.record.lag import INTERVAL_NS, LagProbe
+from profiler.record.lag import INTERVAL_NS, LagProbe, LoopLags
 
 MS = 1_000_000
 
@@ -123,3 +123,24 @@ def test_a_real_loop_that_is_held_is_seen_to_be_late():
     began = asyncio.run(hold())
     assert probe.max_since(began) >= 30 * MS
     assert probe.summary().samples >= 1
+
+
+def test_loops_that_are_closed_are_counted_and_not_kept():
+    lags = LoopLags()
+    own = asyncio.new_event_loop()
+    lags.start(own)
+
+    async def late():
+        lags.here().sample(0, 30 * MS)
+
+    for _ in range(5):
+        asyncio.run(late())
+    assert len(lags._others) == 1
+    lags.stop()
+    own.close()
+    assert (lags.summary().samples, lags.summary().max_ms) == (5, 30.0)
+
+
+def test_in_a_thread_without_a_loop_the_runs_own_counts():
+    lags = LoopLags()
+    assert lags.here() is lags._own

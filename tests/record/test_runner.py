@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx2
@@ -22,7 +23,7 @@ CHAT = {"model": "m", "messages": []}
 ANSWER = {"id": "1", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": {}}
 
 
-def run(ask, *, repeat=1):
+def run(ask, *, repeat=1, timeout_s=60.0):
     """The outcome of an agent's run, and the chains' spans."""
     batches = []
     with Recorder(service_name="agent", resource={}, sinks=[batches.append]) as recorder:
@@ -31,6 +32,7 @@ def run(ask, *, repeat=1):
             [Task(id="t", input="question")],
             RecordingOptions(agent_name="test", provider="vllm"),
             repeat=repeat,
+            timeout_s=timeout_s,
         )
         nothing = lambda *_: None  # noqa: E731
         runner = Runner(plan, recorder, check_engine=nothing, check_store=nothing, on_chain=nothing)
@@ -82,7 +84,7 @@ def test_a_loop_that_is_held_while_a_first_token_is_waited_for_makes_the_run_sus
         reading = asyncio.create_task(stream())
         while not does.requests:  # noqa: ASYNC110 - another thread's
             await asyncio.sleep(0.001)
-        does.hang.set()
+        threading.Timer(0.05, does.hang.set).start()
         time.sleep(0.1)  # noqa: ASYNC251 - the very thing: somebody holds the loop
         await reading
 
@@ -101,3 +103,68 @@ def test_the_collector_is_as_before_after_a_run():
     run(ask)
     assert during[0] > 1000
     assert gc.get_freeze_count() == 0
+
+
+def test_an_agent_that_swallows_its_cancellation_is_left_behind(monkeypatch):
+    monkeypatch.setattr("profiler.record.asking.GIVE_UP_S", 0.05)
+
+    async def ask(_):
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()  # as if nothing had been said
+        finally:
+            await call()
+
+    outcome, ((root,),) = run(ask, timeout_s=0.05)
+    (result,) = outcome.results
+    assert (result.failure.type, result.failure.message) == ("TimeoutError", "the chain did not end within 0.05 s")
+    assert outcome.abandoned
+    assert root.attributes[sc.ERROR_TYPE] == "TimeoutError"
+
+
+def test_chains_go_on_beside_an_agent_that_was_left_behind(monkeypatch):
+    monkeypatch.setattr("profiler.record.asking.GIVE_UP_S", 0.05)
+    asked = []
+
+    async def ask(_):
+        asked.append(None)
+        if len(asked) == 1:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()
+        await call()
+
+    outcome, batches = run(ask, repeat=3, timeout_s=0.05)
+    assert [result.failure is None for result in outcome.results] == [False, True, True]
+    assert [len(spans) for spans in batches] == [1, 2, 2]
+
+
+def test_an_agent_that_cleans_up_in_time_has_its_last_call_recorded():
+    async def ask(_):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await call()
+
+    outcome, ((_, root),) = run(ask, timeout_s=0.05)
+    assert outcome.results[0].calls == 1
+    assert root.attributes[sc.ERROR_TYPE] == "TimeoutError"
+
+
+def test_the_loop_that_an_agent_runs_in_a_thread_is_watched_too():
+    def hold(_):
+        time.sleep(0.08)
+        return httpx2.Response(200, json=ANSWER)
+
+    async def calls():
+        await call()  # from here on its loop is watched
+        await asyncio.sleep(0.03)
+        await call(hold)
+
+    async def ask(_):
+        await asyncio.to_thread(asyncio.run, calls())
+
+    outcome, ((*chats, _),) = run(ask)
+    assert max(chat.attributes[sc.LOOP_LAG_MAX_NS] for chat in chats if sc.LOOP_LAG_MAX_NS in chat.attributes) > 5e7
+    assert outcome.loop_lag.max_ms > 50

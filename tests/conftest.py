@@ -26,6 +26,7 @@ LIVE = (
     "test_sim_server_faults",
     "test_sim_server_tgi",
     "test_sim_server_traits",
+    "test_workers",
 )
 
 

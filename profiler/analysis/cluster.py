@@ -34,6 +34,12 @@ class Cluster:
     def __init__(self, members: Sequence[int], entry: int, low: Sequence[int], high: Sequence[int]) -> None:
         self.entry = entry
         self.members = members
+        if len(members) == 1:  # nearly all
+            at = members[0]
+            self.end = high[at]
+            self.ends, self.lasts, self.lags = [high[at]], [high[at] - low[at]], [low[at] - entry]
+            self.by_end, self.waits = [0], [0]
+            return
         self.ends = [high[at] for at in members]
         self.end = max(self.ends)
         self.lasts = [high[at] - low[at] for at in members]

@@ -32,6 +32,11 @@ def gains_without_phases(schedule: Schedule, phases: Phases) -> Mapping[str, int
             continue
         total = _own(phases, at, *schedule.tail(at))
         for cluster in schedule.clusters(at):
+            if len(cluster.members) == 1:  # all that it gives is the parent's
+                member = cluster.members[0]
+                _add(total, _own(phases, at, cluster.entry, layout.low[member]))
+                _add(total, gains[member])
+                continue
             lags = [
                 _own(phases, at, layout.low[member] - lag, layout.low[member])
                 for member, lag in zip(cluster.members, cluster.lags, strict=True)
@@ -42,9 +47,6 @@ def gains_without_phases(schedule: Schedule, phases: Phases) -> Mapping[str, int
 
 
 def _of_cluster(cluster: Cluster, lags: list[_Gains], gains: list[_Gains]) -> _Gains:
-    if len(cluster.members) == 1:
-        _add(lags[0], gains[0])
-        return lags[0]
     length = cluster.end - cluster.entry
     found: _Gains = {}
     for phase in sorted({phase for each in (*lags, *gains) for phase in each}):

@@ -119,6 +119,8 @@ class Schedule:
 
     def clusters(self, at: int) -> Sequence[Cluster]:
         """A span's children, in clusters by time."""
+        if not self.layout.below[at]:
+            return ()
         found = self._clusters.get(at)
         if found is None:
             low, high = self.layout.low, self.layout.high
@@ -140,7 +142,10 @@ class Schedule:
             if not self.waited_for(at):
                 slacks[at] = max(0, end - layout.spans[at].end_ns)
             elif not self.sequential:
-                for cluster in self.clusters(at):
+                for cluster in self.clusters(at) if layout.below[at] else ():
+                    if len(cluster.members) == 1:
+                        slacks[cluster.members[0]] = slacks[at]
+                        continue
                     for member, slack in zip(cluster.members, cluster.floats, strict=True):
                         slacks[member] = slacks[at] + slack
         return slacks

@@ -9,7 +9,7 @@
 | orphan | a parent that is not among the spans | a child of the root |
 | cycle | spans that are their own ancestors | left out |
 | zero-start | a start of 0 | the start of the earliest child, else the parent's |
-| no-end | no end: cut off by a crash | the latest end below it, else the parent's |
+| no-end | no end: cut off by a crash | the latest time known below it, else the parent's end |
 | negative-duration | an end before the start | an end at the start |
 | clock-skew | another service's span, outside of its parent | moved, with all below it (`analysis/skew.py`) |
 | outside-parent | still outside of its parent | nothing; the part that is outside is on no critical path |
@@ -215,7 +215,7 @@ def _from_relatives(
         if parent >= 0:
             if starts[at]:
                 first[parent] = min(first[parent] or starts[at], starts[at])
-            last[parent] = max(last[parent], last[at], ends[at])
+            last[parent] = max(last[parent], last[at], ends[at], starts[at])
     for at in order:
         parent = parents[at]
         if at in no_start and not starts[at]:

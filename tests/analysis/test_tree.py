@@ -1,7 +1,7 @@
 """Every repair to a broken trace is made as its docstring says, and said."""
 
 import pytest
-from build import TIMES, root, span
+from build import TIMES, call, root, span, tool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -91,6 +91,192 @@ def test_spans_of_one_time_keep_the_order_in_which_they_came():
     built = build_trace([root(0, 10), *(span(name, 5, 6) for name in names)])
     assert [one.span_id for one in built.spans] == ["root", *names]
     assert children_of(built) == {"root": names}
+
+
+# --- times that are missing ------------------------------------------------------------------------------
+
+NOW = 1_700_000_000_000_000_000  # a real clock's time: beside it, a time of 0 is none
+
+
+def at(name, start, end, parent="root", **more):
+    """A span of a real clock; None is a time that was not sent."""
+    times = [0 if time is None else NOW + time for time in (start, end)]
+    return Span("t1", name, parent, name, *times, **more)
+
+
+def times_of(built):
+    return {one.span_id: (one.start_ns - NOW, one.end_ns - NOW) for one in built.spans}
+
+
+def kinds_of(built):
+    return [(repair.kind, repair.span_id) for repair in built.repairs]
+
+
+def test_a_start_of_zero_is_that_of_the_earliest_child():
+    # root |------------|
+    # a    ?-----|           b is known to start at 3
+    # b        |-|
+    built = build_trace([at("root", 0, 20, None), at("a", None, 9), at("b", 3, 7, "a"), at("c", 5, 8, "a")])
+    assert times_of(built)["a"] == (3, 9)
+    assert kinds_of(built) == [("zero-start", "a")]
+
+
+def test_a_start_of_zero_without_children_is_the_parents():
+    built = build_trace([at("root", 2, 20, None), at("a", None, 9)])
+    assert times_of(built)["a"] == (2, 9)
+
+
+def test_a_root_that_starts_at_zero_starts_with_its_first_child():
+    built = build_trace([at("root", None, 20, None), at("a", 4, 9), at("b", 6, 9)])
+    assert times_of(built)["root"] == (4, 20)
+    assert built.spans[0] is built.root
+
+
+def test_times_of_a_clock_that_begins_at_zero_are_times():
+    built = build_trace([root(0, 10), span("a", 0, 4)])
+    assert built.repairs == ()
+
+
+def test_a_span_that_was_cut_off_ends_with_the_latest_below_it():
+    # root |-----------------|
+    # a      |----?                 the process died
+    # b        |---|                had ended
+    # c              ?              had just begun
+    built = build_trace([at("root", 0, 20, None), at("a", 2, None), at("b", 4, 8, "a"), at("c", 12, None, "a")])
+    assert times_of(built) == {"root": (0, 20), "a": (2, 12), "b": (4, 8), "c": (12, 12)}
+    assert sorted(kinds_of(built)) == [("no-end", "a"), ("no-end", "c")]
+
+
+def test_a_span_that_was_cut_off_with_nothing_below_it_ends_with_its_parent():
+    built = build_trace([at("root", 0, 20, None), at("a", 2, None)])
+    assert times_of(built)["a"] == (2, 20)
+
+
+def test_a_chain_that_was_cut_off_ends_with_the_last_thing_that_it_did():
+    built = build_trace([at("root", 0, None, None), at("a", 2, 7), at("b", 8, None)])
+    assert times_of(built) == {"root": (0, 8), "a": (2, 7), "b": (8, 8)}
+    alone = build_trace([at("root", 3, None, None)])
+    assert times_of(alone) == {"root": (3, 3)}
+
+
+# --- spans that were sent twice --------------------------------------------------------------------------
+
+
+def test_a_span_that_was_sent_twice_alike_is_one_and_counted():
+    built = build_trace([root(0, 10), span("a", 1, 2), span("a", 1, 2)])
+    assert [one.span_id for one in built.spans] == ["root", "a"]
+    assert kinds_of(built) == [("merged-duplicate", "a")]
+
+
+# --- children outside of their parents -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("start", "end"), [(1, 5), (5, 12), (1, 12), (10, 12), (0, 2)])
+def test_a_child_outside_of_its_parent_keeps_its_times_and_is_counted(start, end):
+    built = build_trace([root(0, 20), span("a", 3, 9), span("b", start, end, "a")])
+    assert {one.span_id: (one.start_ns, one.end_ns) for one in built.spans}["b"] == (start, end)
+    assert kinds_of(built) == [("outside-parent", "b")]
+
+
+# --- clocks of other services ----------------------------------------------------------------------------
+
+
+def service(name, start, end, parent="root", *, of):
+    return Span("t1", name, parent, name, start, end, {}, service=of)
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ((6, 12), (10, 16)),  # behind: moved to its parent's start
+        ((26, 32), (24, 30)),  # ahead: moved to its parent's end
+        ((12, 20), (12, 20)),  # fits: left as it is
+        ((2, 40), (10, 48)),  # longer than its parent: kept from starting before it
+        ((12, 40), (12, 40)),
+    ],
+)
+def test_a_span_of_another_service_is_moved_by_as_little_as_makes_it_fit(times, expected):
+    # call    |------------------|        10 to 30, by the client's clock
+    # engine     ... somewhere ...
+    built = build_trace(
+        [
+            service("root", 0, 100, None, of="agent"),
+            service("call", 10, 30, of="agent"),
+            service("engine", *times, "call", of="vllm"),
+        ]
+    )
+    engine = next(one for one in built.spans if one.span_id == "engine")
+    assert (engine.start_ns, engine.end_ns) == expected
+    moved = ("clock-skew", "engine") in kinds_of(built)
+    assert moved == (times != expected)
+
+
+def test_what_is_below_a_moved_span_moves_with_it_and_is_not_counted_again():
+    built = build_trace(
+        [
+            service("root", 0, 100, None, of="agent"),
+            service("engine", 104, 124, of="vllm"),
+            service("prefill", 106, 110, "engine", of="vllm"),
+        ]
+    )
+    assert [(one.span_id, one.start_ns) for one in built.spans] == [("root", 0), ("engine", 80), ("prefill", 82)]
+    assert kinds_of(built) == [("clock-skew", "engine")]
+
+
+def test_all_spans_of_one_clock_are_moved_alike():
+    # call 1  |------|    call 2             |----------|
+    # engine 1 .   |------|  ahead by 5            |----|       only just inside: by itself it would not be moved
+    built = build_trace(
+        [
+            service("root", 0, 100, None, of="agent"),
+            service("c1", 10, 20, of="agent"),
+            service("e1", 16, 24, "c1", of="vllm"),
+            service("c2", 40, 60, of="agent"),
+            service("e2", 47, 58, "c2", of="vllm"),
+        ]
+    )
+    assert {one.span_id: one.start_ns for one in built.spans if one.service == "vllm"} == {"e1": 12, "e2": 43}
+
+
+def test_where_no_one_amount_fits_each_is_moved_by_its_own():
+    built = build_trace(
+        [
+            service("root", 0, 100, None, of="agent"),
+            service("c1", 10, 20, of="agent"),
+            service("e1", 5, 14, "c1", of="vllm"),
+            service("c2", 40, 60, of="agent"),
+            service("e2", 45, 64, "c2", of="vllm"),
+        ]
+    )
+    assert {one.span_id: one.start_ns for one in built.spans if one.service == "vllm"} == {"e1": 10, "e2": 41}
+
+
+def test_a_span_that_does_not_say_whose_it_is_is_not_moved():
+    built = build_trace([service("root", 10, 20, None, of="agent"), service("x", 5, 12, of="")])
+    assert kinds_of(built) == [("outside-parent", "x")]
+
+
+# --- size ------------------------------------------------------------------------------------------------
+
+
+def test_ten_thousand_levels_are_built_and_analysed():
+    depth = 10_000
+    spans = [root(0, 3 * depth)]
+    spans += [call(f"s{n}", n, 3 * depth - n, f"s{n - 1}" if n > 1 else "root") for n in range(1, depth)]
+    tables = build_tables([build_trace(spans[::-1])])
+    assert tables.calls["path_ns"].iloc[-1] == 3 * depth - 2 * (depth - 1)
+    assert list(tables.chains["calls"]) == [depth - 1]
+
+
+def test_a_hundred_thousand_children_are_built_and_analysed():
+    width = 100_000
+    spans = [root(0, 2 * width), *(span(f"s{n}", 2 * n, 2 * n + 1) for n in range(width - 2))]
+    tables = build_tables([build_trace([*spans, tool("t", 2 * width - 3, 2 * width)])])
+    assert int(tables.chains["e2e_ns"].iloc[0]) == 2 * width
+    assert list(tables.tools["drag_ns"]) == [3]
+
+
+# --- anything --------------------------------------------------------------------------------------------
 
 
 @st.composite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +38,12 @@ def conclude(manifest: Manifest, outcome: Outcome) -> None:
         manifest.status = "interrupted"
     else:
         manifest.status, manifest.error = "failed", outcome.fatal.message
+
+
+def import_report() -> None:
+    """Import what a report takes, which is over a second: something else may end meanwhile."""
+    for name in ("profiler.store.reader", "profiler.analysis.summary", "profiler.report.terminal"):
+        importlib.import_module(name)
 
 
 def report(manifest: Manifest, outcome: Outcome, folder: Path, *, output: str, record_script: Path | None) -> int:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import profiler.cli
 from profiler.cli.backend import engine_options, resolve_backend
-from profiler.cli.ending import conclude, note, report
+from profiler.cli.ending import conclude, import_report, note, report
 from profiler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -303,6 +303,8 @@ def _record(
         raise writer.broken
     writer.write_manifest(manifest)
     engine.release()
+    import_report()
+    engine.close()  # its log is whole now
     return report(manifest, outcome, folder, output=options.output, record_script=options.record_script)
 
 

@@ -58,10 +58,18 @@ def _of_run(manifest: Manifest | None) -> list[str]:
 
 def _of_engine_log(joined: Reconciled | None) -> list[str]:
     """The embedded engine knows what reached it: nothing of that may be missing in the trace."""
-    if joined is None or joined.recorded == joined.requests:
+    if joined is None:
         return []
+    found = []
     missing = joined.requests - joined.recorded
-    return [f"{missing} of {plural(joined.requests, 'request')} in the engine's log are in no finished chain"]
+    if missing:
+        found.append(f"{missing} of {plural(joined.requests, 'request')} in the engine's log are in no finished chain")
+    if joined.lost:
+        found.append(f"{plural(joined.lost, 'call')} that ended well cannot be found in the engine's log")
+    if joined.unseen_failures:
+        calls = plural(joined.unseen_failures, "call")
+        found.append(f"{calls} that the engine spoilt or refused ended well in the trace")
+    return found
 
 
 def _of_figures(summary: Summary) -> list[str]:

@@ -10,8 +10,9 @@ from profiler.analysis.tree import build_trace
 from profiler.truth import CLIENT_GONE, FAULTED, Truth
 
 
-def span(span_id: str, parent: str | None = "root", *, failed: bool = False, operation: str = "chat") -> Span:
-    return Span("t", span_id, parent, span_id, 0, 10, {sc.OPERATION: operation}, failed=failed)
+def span(span_id: str, parent: str | None = "root", *, failed: bool = False, operation: str = "chat", **more) -> Span:
+    attributes = {sc.OPERATION: operation, **more.get("attributes", {})}
+    return Span("t", span_id, parent, span_id, 0, 10, attributes, failed=failed)
 
 
 def truth(span_id: str | None, outcome: str = "ok") -> Truth:
@@ -41,3 +42,16 @@ def test_calls_and_requests_are_matched_by_span():
     assert found.unseen_failures == 1, "the engine knows of a failure that the trace does not have"
     assert found.unreached == 1, "a refused connection is in no log"
     assert found.lost == 1
+
+
+def test_calls_that_are_none_of_the_engines_business_are_not_missed():
+    elsewhere = span("elsewhere", attributes={sc.CALL_PLACE: "model@api.example:443"})
+    here = span("here", attributes={sc.CALL_PLACE: "model"})
+    trace = build_trace([span("root", None, operation="invoke_agent"), elsewhere, here])
+    assert reconcile(build_tables([trace]).calls, []).lost == 1
+
+
+def test_a_stream_that_the_agent_left_is_no_failure_that_was_not_seen():
+    left = span("left", attributes={sc.CALL_TRUNCATED: True})
+    trace = build_trace([span("root", None, operation="invoke_agent"), left])
+    assert reconcile(build_tables([trace]).calls, [truth("left", CLIENT_GONE)]).unseen_failures == 0

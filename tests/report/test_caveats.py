@@ -5,6 +5,7 @@ from report_inputs import chain, manifest, small_run, summary_of
 
 from profiler import semconv as sc
 from profiler.analysis.model import Span
+from profiler.analysis.reconcile import Reconciled
 from profiler.report.caveats import caveats
 
 
@@ -165,3 +166,20 @@ def test_a_first_chunk_long_after_what_the_engine_explains_is_told(ttft_us, told
 def test_times_taken_on_a_late_loop_are_said_to_be_inexact():
     reason = "the event loop was late by 30 ms at p99 (limit 10 ms)"
     assert found(run=manifest(suspect=[reason])) == [f"the times may be inexact: {reason}"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "sentences"),
+    [
+        ({}, []),
+        ({"requests": 10}, ["2 of 10 requests in the engine's log are in no finished chain"]),
+        ({"lost": 1}, ["1 call that ended well cannot be found in the engine's log"]),
+        ({"lost": 3}, ["3 calls that ended well cannot be found in the engine's log"]),
+        ({"unseen_failures": 2}, ["2 calls that the engine spoilt or refused ended well in the trace"]),
+        ({"unreached": 4}, []),
+    ],
+)
+def test_what_the_engines_log_and_the_trace_disagree_on_is_told(counts, sentences):
+    joined = Reconciled(**{"requests": 8, "recorded": 8, "unseen_failures": 0, "unreached": 0, "lost": 0, **counts})
+    found = caveats(summary_of([good_chain()]), manifest(), [], joined)
+    assert [each for each in found if "engine's log" in each or "the engine spoilt" in each] == sentences

@@ -111,9 +111,9 @@ def _frame(table: pa.Table, types: Mapping[str, str]) -> Any:
 
     columns: dict[str, Any] = {}
     for name, dtype in types.items():
-        values = table[name]
+        values = table[name].combine_chunks()
         if dtype in ("int64", "bool"):
-            columns[name] = values.to_numpy()
+            columns[name] = values.to_numpy(zero_copy_only=False)
         else:
             columns[name] = cast("Any", pd.api.types.pandas_dtype(dtype)).__from_arrow__(values)
     return pd.DataFrame(columns, copy=False)

@@ -1,0 +1,76 @@
+"""`profiler.load`: a recorded run as tables, typed, without weight for those who only import the package."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import profiler
+from profiler.analysis.columns import TYPES
+from profiler.errors import DataError
+
+sys.path.append(str(Path(__file__).parent / "store"))
+from recorded import recorded_run
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def test_a_run_is_its_tables(tmp_path):
+    ids = recorded_run(tmp_path)
+    run = profiler.load(tmp_path)
+    assert run.chains["trace_id"].tolist() == ids
+    for name, types in TYPES.items():
+        table = getattr(run, name)
+        assert isinstance(table, pd.DataFrame)
+        assert {column: str(dtype) for column, dtype in table.dtypes.items()} == dict(types)
+    assert run.manifest.agent == {"name": "react"}
+    assert (run.path, run.notes) == (tmp_path, [])
+    assert repr(run) == f"<Run '{tmp_path}': 3 chains, 0 calls>"
+
+
+def test_a_path_may_be_a_text(tmp_path):
+    recorded_run(tmp_path)
+    assert isinstance(profiler.load(str(tmp_path)), profiler.Run)
+
+
+def test_an_explanation_covers_every_chain(tmp_path):
+    recorded_run(tmp_path)
+    assert profiler.load(tmp_path).explanation.summary.chains == 3
+
+
+def test_one_chain_is_read_when_it_is_asked_for(tmp_path):
+    ids = recorded_run(tmp_path)
+    run = profiler.load(tmp_path)
+    assert run.trace(ids[1]).trace_id == ids[1]
+    with pytest.raises(DataError, match="has no finished chain nowhere"):
+        run.trace("nowhere")
+
+
+def test_spans_that_changed_since_are_an_error_not_another_chain(tmp_path):
+    ids = recorded_run(tmp_path)
+    run = profiler.load(tmp_path)
+    (tmp_path / "spans.jsonl").write_bytes(b"x" * 10_000)
+    with pytest.raises(DataError, match="has changed while it was read"):
+        run.trace(ids[1])
+
+
+def test_no_run_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no run at"):
+        profiler.load(tmp_path / "missing")
+
+
+def test_the_public_names_are_these():
+    assert profiler.__all__ == ["Run", "__version__", "load"]
+    with pytest.raises(AttributeError, match="has no attribute 'lead'"):
+        profiler.lead  # noqa: B018
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    heavy = ("pandas", "numpy", "pyarrow", "scipy", "pydantic", "msgspec")
+    program = f"import sys, profiler; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True, cwd=REPOSITORY
+    )
+    assert done.stdout.strip() == "[]"

@@ -19,14 +19,14 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "analysis"))
 
-from random_traces import random_trace  # noqa: E402
-from slow_critical_path import merged, owners  # noqa: E402
-from slow_schedule import SlowSchedule, What  # noqa: E402
+from random_traces import random_trace
+from slow_critical_path import merged, owners
+from slow_schedule import SlowSchedule, What
 
-from profiler.analysis import critical_path, phases  # noqa: E402
-from profiler.analysis.model import Trace  # noqa: E402
-from profiler.analysis.schedule import Schedule  # noqa: E402
-from profiler.analysis.tables import columns_of  # noqa: E402
+from profiler.analysis import critical_path, phases
+from profiler.analysis.model import Trace
+from profiler.analysis.schedule import Schedule
+from profiler.analysis.tables import columns_of
 
 SCHEDULES_EVERY = 50
 
@@ -58,8 +58,8 @@ def main() -> int:
         counts["repaired"] += bool(trace.repairs)
     seconds = time.perf_counter() - began
     print(
-        f"{options.traces:,} random traces with {counts['spans']:,} spans, {counts['parallel']:,} of them with siblings "
-        f"that overlap, {counts['repaired']:,} with repairs\n"
+        f"{options.traces:,} random traces with {counts['spans']:,} spans, {counts['parallel']:,} with siblings that "
+        f"overlap, {counts['repaired']:,} with repairs\n"
         f"{counts['sections']:,} sections: all sum exactly, all belong to the span that the definition names; "
         f"{counts['schedules']:,} schedules agree with theirs\n"
         f"{seconds:.0f} s, of which the critical path took {real_s:.1f} s "

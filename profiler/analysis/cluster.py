@@ -34,25 +34,21 @@ class Cluster:
     def __init__(self, members: Sequence[int], entry: int, low: Sequence[int], high: Sequence[int]) -> None:
         self.entry = entry
         self.members = members
-        if len(members) == 1:  # nearly all
-            at = members[0]
-            self.end = high[at]
-            self.ends, self.lasts, self.lags = [high[at]], [high[at] - low[at]], [low[at] - entry]
-            self.by_end, self.waits = [0], [0]
-            return
         self.ends = [high[at] for at in members]
-        self.end = max(self.ends)
         self.lasts = [high[at] - low[at] for at in members]
+        self.waits, self.lags = [0] * len(members), [low[members[0]] - entry] * len(members)
+        if len(members) == 1:  # nearly all
+            self.end, self.by_end = self.ends[0], [0]
+            return
+        self.end = max(self.ends)
         self.by_end = sorted(range(len(members)), key=lambda number: (self.ends[number], number))
-        self.waits: list[int] = []
-        self.lags: list[int] = []
         ended = 0
         for number, at in enumerate(members):
             # Of members that last no time at the same moment the earlier one comes first: none waits for itself.
             while self.by_end[ended] < number and self.ends[self.by_end[ended]] <= low[at]:
                 ended += 1
-            self.waits.append(ended)
-            self.lags.append(low[at] - (self.ends[self.by_end[ended - 1]] if ended else entry))
+            self.waits[number] = ended
+            self.lags[number] = low[at] - (self.ends[self.by_end[ended - 1]] if ended else entry)
 
     def length(self, lasts: Sequence[int], lags: Sequence[int]) -> int:
         """From the entry to the last member's end, if the members last this long and start these lags later."""

@@ -8,7 +8,7 @@ def random_trace(random) -> Trace:
     """Up to 14 spans with small integer times: small, so that ties and touching ends are common."""
     horizon = random.choice((4, 10, 30))
     root_start = random.randrange(4)
-    spans = [_span("root", None, root_start, root_start + random.randrange(horizon + 1))]
+    spans = [_span("root", None, root_start, root_start + random.choice((horizon, random.randrange(horizon + 1))))]
     for number in range(random.randrange(14)):
         parent = random.choice(spans)
         spans.append(_span(f"s{number}", parent.span_id, *_times(random, spans, parent, horizon)))

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from runs import MS, small_run, with_a_retry, with_engine_timing
 
 from profiler import semconv as sc
-from profiler.analysis import tables as module
+from profiler.analysis.columns import CALL_PHASES
 from profiler.analysis.phases import PHASES
-from profiler.analysis.tables import build_tables
+from profiler.analysis.schedule import Schedule
+from profiler.analysis.tables import TYPES, build_tables, columns_of, tables_of
 
 
 def plain(frame):
@@ -123,6 +124,7 @@ def test_a_calls_row_is_as_worked_out_on_paper():
         "previous_messages": None,
         "tools_changed": None,
         "broken_at_chars": None,
+        "scripted_tokens": None,
     }
 
 
@@ -178,7 +180,7 @@ def test_failed_and_warm_up_chains_have_rows_that_say_so():
 @pytest.mark.parametrize("traces", [[], [trace(root(0, 10))], small_run()], ids=["none", "bare", "small"])
 def test_columns_have_the_declared_types_whatever_is_in_them(traces):
     tables = build_tables(traces)
-    declared = module.TYPES
+    declared = TYPES
     for name, types in declared.items():
         frame = getattr(tables, name)
         assert {column: str(dtype) for column, dtype in frame.dtypes.items()} == types
@@ -194,22 +196,172 @@ def test_a_trace_that_knows_nothing_of_the_profiler_has_a_row_too():
     assert (row["task_id"], row["repeat"], row["e2e_ns"], row["framework_ns"]) == ("", None, 4, 4)
 
 
-@settings(max_examples=12, deadline=None)
-@given(st.lists(chains(), max_size=3))
-def test_the_phases_of_a_row_sum_to_its_end_to_end_time(traces):
-    for row in plain(build_tables(traces).chains):
-        assert sum(row[f"{phase}_ns"] for phase in PHASES) == row["e2e_ns"]
+@settings(max_examples=30, deadline=None)
+@given(chains())
+def test_the_phases_of_a_row_sum_to_its_end_to_end_time(built):
+    row = columns_of([built]).chains
+    assert sum(row[f"{phase}_ns"][0] for phase in PHASES) == row["e2e_ns"][0] == built.root.duration_ns
 
 
-@settings(max_examples=12, deadline=None)
+# Plain columns, without typed tables: those take a hundred times as long as the rows of one chain.
+
+
+@settings(max_examples=50, deadline=None)
+@given(chains())
+def test_a_rows_phases_sum_to_its_time_on_the_path_and_rows_to_no_more_than_the_chain(built):
+    columns = columns_of([built])
+    steps = columns.steps
+    by_phase = zip(*(steps[f"{phase}_ns"] for phase in PHASES), strict=True)
+    assert list(map(sum, by_phase)) == list(steps["path_ns"])
+    assert sum(steps["path_ns"]) <= columns.chains["e2e_ns"][0]
+    for path_ns, on_path in zip(steps["path_ns"], steps["on_path"], strict=True):
+        assert on_path or path_ns == 0
+    for table in (steps, columns.calls, columns.tools):
+        for path_ns, drag_ns, slack_ns in zip(table["path_ns"], table["drag_ns"], table["slack_ns"], strict=True):
+            assert 0 <= drag_ns <= path_ns
+            assert slack_ns == 0 or path_ns == 0
+    calls = columns.calls
+    of_calls = zip(*(calls[f"path_{phase}_ns"] for phase in CALL_PHASES), strict=True)
+    assert all(total <= path_ns for total, path_ns in zip(map(sum, of_calls), calls["path_ns"], strict=True))
+
+
+@settings(max_examples=50, deadline=None)
+@given(chains())
+def test_gains_are_at_most_the_phases_and_in_a_sequential_chain_equal_to_them(built):
+    columns = columns_of([built])
+    sequential = Schedule.of(built).sequential
+    for phase in PHASES:
+        gain, spent = columns.chains[f"gain_without_{phase}_ns"][0], columns.chains[f"{phase}_ns"][0]
+        assert 0 <= gain <= spent
+        assert gain == spent or not sequential
+    for table in (columns.steps, columns.calls, columns.tools) if sequential else ():
+        assert table["drag_ns"] == table["path_ns"]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(chains(), max_size=4))
+def test_batches_that_are_joined_are_what_one_batch_would_be(traces):
+    whole, batches = columns_of(traces), [columns_of([built]) for built in traces]
+    for table in TYPES:
+        for name, values in getattr(whole, table).items():
+            assert list(values) == [value for batch in batches for value in getattr(batch, table)[name]]
+
+
+def test_tables_of_batches_are_those_of_one_batch():
+    whole, joined = build_tables(small_run()), tables_of([columns_of([built]) for built in small_run()])
+    for table in TYPES:
+        pd.testing.assert_frame_equal(getattr(whole, table), getattr(joined, table))
+
+
+def test_a_tools_row_is_as_worked_out_on_paper():
+    (row,) = plain(build_tables([with_engine_timing()]).tools)
+    assert row == {
+        "trace_id": "aa",
+        "span_id": "x",
+        "task_id": "t1",
+        "warmup": False,
+        "chain_failed": False,
+        "position": 2,
+        "step": "tools",
+        "tool": "search",
+        "failed": False,
+        "error_type": None,
+        "start_ns": 405 * MS,
+        "duration_ns": 90 * MS,
+        "path_ns": 90 * MS,
+        "slack_ns": 0,
+        "drag_ns": 90 * MS,
+    }
+
+
+def test_of_parallel_tools_only_the_last_to_finish_drags():
+    """No gain from one that is not the last: the chain waits for the other."""
+    built = trace(
+        root(0, 100),
+        step("s", 0, 100, node="tools"),
+        tool("slow", 10, 90, "s"),
+        tool("quick", 10, 30, "s"),
+        tool("middle", 10, 60, "s"),
+    )
+    tools = build_tables([built]).tools.set_index("tool")
+    assert tools["path_ns"].to_dict() == {"slow": 80, "middle": 0, "quick": 0}
+    assert tools["slack_ns"].to_dict() == {"slow": 0, "middle": 30, "quick": 60}
+    assert tools["drag_ns"].to_dict() == {"slow": 30, "middle": 0, "quick": 0}
+
+
+def test_a_row_of_several_spans_drags_as_much_as_all_of_them():
+    """Two runs of one node side by side are one row: without it the chain waits for neither."""
+    built = trace(
+        root(0, 100),
+        step("a", 0, 60, node="worker"),
+        call("ca", 0, 60, "a"),
+        step("b", 0, 40, node="worker"),
+        call("cb", 0, 40, "b"),
+        step("c", 60, 100, node="join", number=2),
+        call("cc", 60, 100, "c"),
+    )
+    tables = build_tables([built])
+    assert list(tables.steps["drag_ns"]) == [60, 40]
+    assert list(tables.calls["drag_ns"]) == [20, 0, 40]
+
+
+def test_repairs_are_counted_by_kind_with_an_example():
+    built = trace(root(0, 10), span("a", 1, 2, "gone"), span("b", 1, 2, "gone"), span("c", 3, 12))
+    rows = plain(build_tables([built]).repairs)
+    assert [(row["kind"], row["count"]) for row in rows] == [("orphan", 2), ("outside-parent", 1)]
+    assert rows[0]["detail"] == "span a has an unknown parent: taken as a child of the root"
+
+
+@pytest.mark.parametrize(
+    ("spans", "expected"),
+    [
+        ([step("s", 0, 50), call("c", 10, 40, "s"), step("t", 50, 90)], False),
+        ([call("a", 0, 30), call("b", 30, 60)], False),
+        ([call("a", 0, 30), call("b", 29, 60)], True),
+        ([tool("a", 0, 30), call("b", 10, 20)], True),
+        ([step("s", 0, 90), tool("a", 0, 30, "s"), tool("b", 10, 50, "s")], True),
+        ([call("a", 0, 30), span("other", 10, 50)], False),  # not a call, tool or step
+        ([call("a", 0, 30), call("b", 10, 10)], False),  # lasted no time
+        ([step("s", 0, 50), call("left", 10, 70, "s"), step("t", 50, 90)], True),  # goes on when its step has ended
+    ],
+)
+def test_a_chain_is_parallel_if_two_of_its_calls_tools_or_steps_overlap(spans, expected):
+    assert list(build_tables([trace(root(0, 100), *spans)]).chains["parallel"]) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(("stop",), "stop"), (("stop", "length", "stop"), "stop,length"), ("stop", "stop"), ((), None), (7, None)],
+)
+def test_a_finish_reason_is_told_once(value, expected):
+    table = build_tables([trace(root(0, 10), call("c", 0, 10, attributes={sc.RESPONSE_FINISH_REASONS: value}))]).calls
+    assert plain(table)[0]["finish_reason"] == expected
+
+
+def test_time_of_a_call_inside_of_a_call_counts_for_both():
+    built = trace(
+        root(0, 100),
+        call("outer", 0, 100, attributes={sc.SENT_NS: 10}),
+        tool("x", 20, 80, "outer"),
+        call("inner", 30, 70, "x", {sc.SENT_NS: 5}),
+    )
+    rows = {row["span_id"]: row for row in plain(build_tables([built]).calls)}
+    spent = {name: (row["path_client_ns"], row["path_unaccounted_ns"]) for name, row in rows.items()}
+    assert spent == {"outer": (15, 65), "inner": (5, 35)}
+    assert rows["outer"]["path_ns"] == 100
+
+
+@settings(max_examples=30, deadline=None)
 @given(chains())
 def test_every_call_and_tool_is_in_one_row_of_the_steps(built):
-    tables = build_tables([built])
-    positions = list(tables.steps["position"])
+    columns = columns_of([built])
+    positions, kinds = columns.steps["position"], columns.steps["kind"]
     assert sorted(set(positions)) == list(range(1, len(set(positions)) + 1))
-    assert set(tables.calls["position"]) <= set(positions)
-    assert set(tables.steps[tables.steps["kind"] == "call"]["position"]) == set(tables.calls["position"])
-    assert len(tables.calls) == sum(one.is_call for one in built.spans)
+    assert set(columns.calls["position"]) <= set(positions)
+    assert set(columns.tools["position"]) <= set(positions)
+    with_calls = {position for position, kind in zip(positions, kinds, strict=True) if kind == "call"}
+    assert with_calls == set(columns.calls["position"])
+    assert len(columns.calls["span_id"]) == sum(one.is_call for one in built.spans)
 
 
 def test_parallel_nodes_of_a_superstep_share_a_position_and_show_which_was_waited_for():

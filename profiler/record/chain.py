@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -17,15 +16,16 @@ from opentelemetry.trace import SpanKind
 
 from profiler import semconv as sc
 from profiler.errors import ScriptMismatch
-from profiler.record import call as calls
+from profiler.record.answer import Script as Replayed
 from profiler.record.call import Call, CallContext
 from profiler.record.digests import Digests
 from profiler.record.graph import GraphHandler, active_handler
 from profiler.record.protocol import CHAT, Json
 from profiler.record.recorder import Recorder
 from profiler.record.replay import Adaptation, adapt_request
+from profiler.record.request import Place
 from profiler.record.text import clean_message
-from profiler.record.wire import Refused
+from profiler.record.wire import Outgoing, Refused
 from profiler.script import Cursor, Script, ScriptedCall, ToolCall
 
 active_chain: ContextVar[Chain | None] = ContextVar("profiler_chain", default=None)
@@ -53,8 +53,6 @@ class _RecordedCall:
     attempt: int
     engine: bool  # made to the engine under test, not to somebody else's server
     retried: bool = False
-    content: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Chain:
@@ -72,7 +70,7 @@ class Chain:
         self.mismatch: ScriptMismatch | None = None
         self._cursor: Cursor | None = options.script.cursor(task_id) if options.script else None
         self._ordinals: dict[str, int] = {}
-        self._attempts: dict[tuple[str, bytes], list[_RecordedCall]] = {}
+        self._attempts: dict[tuple[str, int], list[_RecordedCall]] = {}
         self._calls: list[_RecordedCall] = []
         self._over = False
         self._lock = threading.Lock()  # an agent may call from several threads at once
@@ -88,6 +86,8 @@ class Chain:
         self.start_ns = self._end_ns = recorder.clock.now_ns()
         self._root = recorder.start_trace(f"{sc.OP_INVOKE_AGENT} {options.agent_name}", attributes, self.start_ns)
         self.trace_id = self._root.trace_id
+        self._digests = Digests(recorder.digest_key)
+        recorder.later(self.trace_id, self._settle)
         self._handler = GraphHandler(recorder.clock, recorder.cost, self._root)
 
     @contextmanager
@@ -102,7 +102,7 @@ class Chain:
 
     # --- calls -----------------------------------------------------------------------------------------
 
-    def begin_call(self, operation: str, url: Any, content: bytes, body: Json) -> _RecordedCall:
+    def begin_call(self, operation: str, url: Any, content: bytes, body: Json) -> Outgoing:
         """Open a `chat` span and say what is to be sent.
 
         Raises:
@@ -113,14 +113,14 @@ class Chain:
         with self._lock:
             return self._begin(operation, url, content, body)
 
-    def _begin(self, operation: str, url: Any, content: bytes, body: Json) -> _RecordedCall:
+    def _begin(self, operation: str, url: Any, content: bytes, body: Json) -> Outgoing:
         options, clock = self._options, self._recorder.clock
         start_ns = clock.now_ns()
         node = self._handler.current()
-        fingerprint = hashlib.blake2b(content, digest_size=16).digest()  # a client's retry sends the same bytes
-        port = url.port or (443 if url.scheme == "https" else 80)
+        fingerprint = hash(content)  # 64 bits with a key: a client's retry sends the same bytes
+        host, port = url.host, url.port or (443 if url.scheme == "https" else 80)
         place = node.place
-        engine = options.engine is None or _same_server((url.host, port), options.engine)
+        engine = options.engine is None or _same_server((host, port), options.engine)
         if engine:
             attempt, ordinal, scripted = self._next(place, fingerprint)
             adaptation = adapt_request(
@@ -132,55 +132,37 @@ class Chain:
                 force_stream=options.force_stream and operation == CHAT and body.get("n") in (None, 1),
             )
         else:  # somebody else's server may refuse a field that it does not know
-            place = f"{place}@{url.host}:{port}"
+            place = f"{place}@{host}:{port}"
             attempt, ordinal = self._number(place, fingerprint)
             scripted = None
             adaptation = Adaptation(body, (), usage_wanted=True)
         sent = adaptation.body
-        attributes = {
-            sc.OPERATION: operation,
-            sc.PROVIDER: options.provider,
-            sc.SERVER_ADDRESS: url.host,
-            sc.SERVER_PORT: port,
-            sc.CALL_PLACE: place,
-            sc.CALL_ORDINAL: ordinal,
-            sc.CALL_ATTEMPT: attempt,
-            sc.CALL_SCRIPTED: scripted is not None,
-        }
-        if adaptation.changed:
-            attributes[sc.CALL_ADAPTED] = adaptation.changed
-        _add_request_attributes(attributes, sent)
-        span = node.span.child(f"{operation} {sent.get('model', '')}".strip(), SpanKind.CLIENT, attributes, start_ns)
+        span = node.span.child(f"{operation} {sent.get('model', '')}".strip(), SpanKind.CLIENT, {}, start_ns)
         sent_content = _dumps(sent) if adaptation.changed else content
         context = CallContext(
             clock=clock,
             cost=self._recorder.cost,
             lag=self._recorder.lag.here() if self._recorder.lag else None,
             span=span,
+            place=Place(options.provider, host, port, place, ordinal, attempt),
             operation=operation,
             adaptation=adaptation,
             content_bytes=len(sent_content),
             agent_streams=bool(body.get("stream")) or not sent.get("stream"),
-            script=calls.Script(ordinal, scripted) if scripted else None,
+            script=Replayed(ordinal, scripted) if scripted else None,
             capture_content=options.capture_content,
+            digests=self._digests,
         )
-        recorded = _RecordedCall(
-            Call(context),
-            place,
-            ordinal,
-            attempt,
-            engine,
-            content=sent_content,
-            headers={
-                "traceparent": f"00-{span.trace_id:032x}-{span.span_id:016x}-01",
-                "accept-encoding": "identity",
-            },
-        )
+        recorded = _RecordedCall(Call(context), place, ordinal, attempt, engine)
         self._attempts.setdefault((place, fingerprint), []).append(recorded)
         self._calls.append(recorded)
-        return recorded
+        headers = [
+            (b"traceparent", b"00-%032x-%016x-01" % (span.trace_id, span.span_id)),
+            (b"accept-encoding", b"identity"),
+        ]
+        return Outgoing(recorded.call, sent_content, headers)
 
-    def _next(self, place: str, fingerprint: bytes) -> tuple[int, int, ScriptedCall | None]:
+    def _next(self, place: str, fingerprint: int) -> tuple[int, int, ScriptedCall | None]:
         """(attempt, ordinal, scripted call) of a request at a place."""
         if self._cursor is None:
             return *self._number(place, fingerprint), None
@@ -194,7 +176,7 @@ class Chain:
             raise Refused(mismatch.message) from mismatch
         return failed.attempt + 1 if failed else 1, ordinal, scripted
 
-    def _number(self, place: str, fingerprint: bytes) -> tuple[int, int]:
+    def _number(self, place: str, fingerprint: int) -> tuple[int, int]:
         """(attempt, ordinal) of a request that no script governs."""
         failed = self._failed_attempt(place, fingerprint)
         if failed is not None:
@@ -202,7 +184,7 @@ class Chain:
         self._ordinals[place] = self._ordinals.get(place, 0) + 1
         return 1, self._ordinals[place]
 
-    def _failed_attempt(self, place: str, fingerprint: bytes) -> _RecordedCall | None:
+    def _failed_attempt(self, place: str, fingerprint: int) -> _RecordedCall | None:
         """The attempt that this request repeats: the same bytes at the same place, failed and not repeated yet."""
         for before in self._attempts.get((place, fingerprint), ()):
             if before.call.finished and before.call.failed is not None and not before.retried:
@@ -225,10 +207,13 @@ class Chain:
 
     def deliver(self) -> None:
         """Write the chain, which has ended."""
-        digests = Digests(self._recorder.digest_key)
-        for recorded in self._calls:
-            recorded.call.add_digests(digests)
         self._recorder.deliver(self.trace_id)
+
+    def _settle(self) -> None:
+        """Do what was put off while the agent ran."""
+        self._handler.settle()
+        for recorded in self._calls:
+            recorded.call.settle()
 
     def end(self, error: BaseException | None) -> None:
         """End the root span and whatever below it is still open."""
@@ -284,8 +269,11 @@ class Chain:
 
 
 def _same_server(one: tuple[str, int], other: tuple[str, int]) -> bool:
-    hosts = {"127.0.0.1" if host in ("localhost", "::1", "0.0.0.0") else host for host in (one[0], other[0])}  # noqa: S104
-    return one[1] == other[1] and len(hosts) == 1
+    return one[1] == other[1] and _canonical(one[0]) == _canonical(other[0])
+
+
+def _canonical(host: str) -> str:
+    return "127.0.0.1" if host in ("localhost", "::1", "0.0.0.0") else host  # noqa: S104
 
 
 def new_salt() -> str:
@@ -299,29 +287,6 @@ def _arguments(text: str) -> dict[str, Any]:
     except ValueError:
         return {"_unparsed": text}
     return value if isinstance(value, dict) else {"_unparsed": text}
-
-
-_REQUEST_FIELDS = {
-    sc.REQUEST_MODEL: ("model",),
-    sc.REQUEST_STREAM: ("stream",),
-    sc.REQUEST_MAX_TOKENS: ("max_completion_tokens", "max_tokens"),
-    sc.REQUEST_TEMPERATURE: ("temperature",),
-    sc.REQUEST_TOP_P: ("top_p",),
-    sc.REQUEST_SEED: ("seed",),
-}
-
-
-def _add_request_attributes(attributes: dict[str, Any], body: Json) -> None:
-    for attribute, names in _REQUEST_FIELDS.items():
-        for name in names:
-            value = body.get(name)
-            if value is not None:
-                if isinstance(value, str | bool | int | float):
-                    attributes[attribute] = value
-                break
-    attributes.setdefault(sc.REQUEST_STREAM, False)
-    if isinstance(body.get("n"), int) and body["n"] > 1:
-        attributes[sc.REQUEST_CHOICES] = body["n"]
 
 
 def _dumps(body: Json) -> bytes:

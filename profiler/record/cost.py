@@ -13,6 +13,7 @@ now_ns = thread_time_ns  # of processor time: that somebody else had the process
 # Of the chunks one is timed, for two readings of that clock would be a tenth of a chunk's cost. A prime number does not
 # always meet the same place of streams of one length.
 TIME_EVERY = 17
+TIME_EVENTS_EVERY = 5  # of a graph's: two readings of the clock are as long as what is done
 _LEAST_CHAINS = 10  # for the growth of memory, which comes in pages and arenas
 
 
@@ -24,6 +25,7 @@ class Cost:
 
     __slots__ = (
         "_first_rss",
+        "_read_ns",
         "_rss",
         "_timed",
         "_timed_ns",
@@ -42,6 +44,7 @@ class Cost:
         self.chunks = 0
         self._timed = 0
         self._timed_ns = 0
+        self._read_ns = 0
         self.graph_ns = 0
         self.deliver_ns = 0
         self.chains = 0
@@ -54,13 +57,18 @@ class Cost:
         self.call_ns += now_ns() - began_ns
 
     def graph(self, began_ns: int) -> None:
-        """A callback of a graph is over."""
-        self.graph_ns += now_ns() - began_ns
+        """A callback of a graph that was timed is over; it stands for others that were not."""
+        self.graph_ns += TIME_EVENTS_EVERY * (now_ns() - began_ns)
 
     def chunk(self, began_ns: int) -> None:
         """A chunk that was timed has been fed."""
         self._timed_ns += now_ns() - began_ns
         self._timed += 1
+
+    def tape(self, began_ns: int, chunks: int) -> None:
+        """Chunks that had been noted before have been read, all of them timed."""
+        self.chunks += chunks
+        self._read_ns += now_ns() - began_ns
 
     def chain(self, began_ns: int, spans: int) -> None:
         """A chain has been delivered."""
@@ -72,7 +80,7 @@ class Cost:
 
     def summary(self) -> RecordingCost:
         """The figures of a run that is over; what there was none of is missing."""
-        chunk_ns = self._timed_ns / self._timed if self._timed else None
+        chunk_ns = self._timed_ns / self._timed + self._read_ns / self.chunks if self._timed and self.chunks else None
         total_ns = self.call_ns + self.graph_ns + self.deliver_ns + (chunk_ns or 0) * self.chunks
         grown = None
         if self._first_rss is not None and self.chains >= _LEAST_CHAINS:

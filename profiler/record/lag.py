@@ -25,22 +25,38 @@ INTERVAL_NS = 10_000_000
 LATE_CALLS_LIMIT = 0.05  # of the calls that have a first token
 _OF_TTFT = 0.10
 _MEANINGLESS_NS = 2_000_000  # twice the resolution of a loop's timers
+_MOST_LATE = 100_000  # kept; at one in 10 ms the newest quarter of an hour
 _STEP_NS = 100_000  # what quantiles are told to
+
+
+class Judged:
+    """Calls that have a first token, and those of them for which the loop was late."""
+
+    __slots__ = ("calls", "late")
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.late = 0
 
 
 class LagProbe:
     """Watches one loop between `start` and `stop`. Times are of the monotonic counter, in nanoseconds."""
 
-    def __init__(self, now_ns: Callable[[], int] = perf_counter_ns, interval_ns: int = INTERVAL_NS) -> None:
+    def __init__(
+        self,
+        now_ns: Callable[[], int] = perf_counter_ns,
+        interval_ns: int = INTERVAL_NS,
+        judged: Judged | None = None,
+    ) -> None:
         self._now_ns = now_ns
+        self._judged = judged or Judged()
         self._interval_ns = interval_ns
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due_ns: int | None = None
         self._counts: dict[int, int] = {}  # lag in steps -> how often
         self._max_ns = 0
-        self._calls = 0
-        self._late_calls = 0
+        self._late: list[tuple[int, int]] = []  # (when it was due, when it ran) of what could make a call late
         # (when it ran, lag) of the lags that no later one exceeds: as deep as it has to be for `max_since`
         self._peaks: list[tuple[int, int]] = []
 
@@ -73,6 +89,10 @@ class LagProbe:
         step = lag_ns // _STEP_NS
         self._counts[step] = self._counts.get(step, 0) + 1
         self._max_ns = max(self._max_ns, lag_ns)
+        if lag_ns > _MEANINGLESS_NS:
+            self._late.append((due_ns, ran_ns))
+            if len(self._late) > _MOST_LATE:
+                del self._late[: _MOST_LATE // 2]
         peaks = self._peaks
         while peaks and peaks[-1][1] <= lag_ns:
             peaks.pop()
@@ -90,28 +110,40 @@ class LagProbe:
         return max(lags, default=None)
 
     def first_token(self, sent_ns: int, ttft_ns: int) -> None:
-        """A call's first token has just been read: was the loop late while it was waited for?
+        """A call's first token has come, now or before: was the loop late while it was waited for?
 
         What held the loop before the sending or after the first token is no doubt about that time.
         """
-        lag_ns = self.max_since(sent_ns)
-        if lag_ns is not None:
-            self._calls += 1
-            self._late_calls += lag_ns > max(_OF_TTFT * ttft_ns, _MEANINGLESS_NS)
+        if self._counts:
+            self._judged.calls += 1
+            lag_ns = self._max_between(sent_ns, sent_ns + ttft_ns)
+            self._judged.late += lag_ns > max(_OF_TTFT * ttft_ns, _MEANINGLESS_NS)
+
+    def _max_between(self, start_ns: int, end_ns: int) -> int:
+        """The largest part of a lag that lies between two moments; 0 for none, or none that means anything."""
+        late = self._late[:]  # a thread may ask
+        due_ns = self._due_ns
+        if due_ns is not None:  # one that has not ended, if it is one
+            late.append((due_ns, self._now_ns()))
+        longest_ns = 0
+        for due, ran in reversed(late):
+            if ran <= start_ns:
+                break
+            longest_ns = max(longest_ns, min(ran, end_ns) - max(due, start_ns))
+        return longest_ns
 
     def add(self, other: LagProbe) -> None:
-        """Take another loop's samples and calls into what `summary` and `reasons` tell."""
+        """Take another loop's samples into what `summary` tells."""
         for step, count in other._counts.items():
             self._counts[step] = self._counts.get(step, 0) + count
         self._max_ns = max(self._max_ns, other._max_ns)
-        self._calls += other._calls
-        self._late_calls += other._late_calls
 
     def reasons(self) -> list[str]:
         """Why times taken on this loop are suspect, in words; empty if they are not."""
-        if self._late_calls <= LATE_CALLS_LIMIT * self._calls:
+        judged = self._judged
+        if judged.late <= LATE_CALLS_LIMIT * judged.calls:
             return []
-        calls, share = f"{self._late_calls} of {self._calls} calls", f"{_OF_TTFT:.0%} of the time to first token"
+        calls, share = f"{judged.late} of {judged.calls} calls", f"{_OF_TTFT:.0%} of the time to first token"
         limit = f"limit {LATE_CALLS_LIMIT:.0%} of the calls"
         return [f"in {calls} the event loop was late by more than {share} while that was waited for ({limit})"]
 
@@ -140,8 +172,9 @@ class LoopLags:
     """A probe for each loop on which chains make calls: the run's own, and those that agents run in threads."""
 
     def __init__(self) -> None:
-        self._own = LagProbe()
-        self._total = LagProbe()  # of the loops that are closed
+        self._judged = Judged()  # of all: a call may be judged when its loop is closed
+        self._own = LagProbe(judged=self._judged)
+        self._total = LagProbe(judged=self._judged)  # samples of the loops that are closed
         self._others: dict[asyncio.AbstractEventLoop, LagProbe] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
@@ -163,7 +196,7 @@ class LoopLags:
         if probe is None:
             with self._lock:
                 self._take_in(closed_alone=True)
-                probe = self._others[loop] = LagProbe()
+                probe = self._others[loop] = LagProbe(judged=self._judged)
             probe.start(loop)
         return probe
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 from opentelemetry.sdk.resources import Resource
@@ -46,6 +46,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         self._bits = random.Random(secrets.randbits(128)).getrandbits  # noqa: S311 - ids are not secrets
         self._lock = threading.Lock()
         self._ended: dict[int, list[Span]] = {}
+        self._left: dict[int, Callable[[], None]] = {}
 
     def start_trace(self, name: str, attributes: Attributes, start_ns: int) -> Span:
         """Start a root span with a trace of its own."""
@@ -62,8 +63,13 @@ class Recorder(AbstractContextManager["Recorder"]):
         with self._lock:
             self._ended.setdefault(span.trace_id, []).append(span)
 
+    def later(self, trace_id: int, work: Callable[[], None]) -> None:
+        """Keep the work on a chain's spans that is left for when its agent waits for nothing any more."""
+        self._left[trace_id] = work
+
     def deliver(self, trace_id: int) -> None:
         """Hand a finished chain to the sinks."""
+        self._do_what_is_left(trace_id)
         began_ns = costs.now_ns()
         with self._lock:
             spans = self._ended.pop(trace_id, None)
@@ -71,7 +77,13 @@ class Recorder(AbstractContextManager["Recorder"]):
             self._hand_on(spans)
             self.cost.chain(began_ns, len(spans))
 
-    def _hand_on(self, spans: Iterable[Span]) -> None:
+    def _do_what_is_left(self, trace_id: int) -> None:
+        work = self._left.pop(trace_id, None)
+        if work is not None:
+            work()
+
+    def _hand_on(self, spans: list[Span]) -> None:
+        spans.sort(key=_end_ns)  # what was done later does not come later
         readable = [self._readable(span) for span in spans]
         for sink in self._sinks:
             sink(readable)
@@ -95,7 +107,13 @@ class Recorder(AbstractContextManager["Recorder"]):
         )
 
     def __exit__(self, *_: object) -> None:
+        for trace_id in list(self._left):
+            self._do_what_is_left(trace_id)
         with self._lock:  # of chains that never ended, or ended while a step of theirs went on
             left, self._ended = self._ended, {}
         for spans in left.values():
             self._hand_on(spans)
+
+
+def _end_ns(span: Span) -> int:
+    return span.end_ns or 0

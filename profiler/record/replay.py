@@ -73,10 +73,12 @@ def adapt_request(
     usage_wanted = bool(options.get("include_usage"))
     if (changes.get("stream") or body.get("stream")) and not usage_wanted:
         changes["stream_options"] = {**options, "include_usage": True}
-    sent.update(changes)
-    changed = sorted(name for name in {*removed, *changes} if body.get(name) != sent.get(name))
     wanted = body.get("n")
     choices = wanted if isinstance(wanted, int) and wanted > 1 else 1
+    if not changes and not removed:
+        return Adaptation(body, (), usage_wanted, choices)
+    sent.update(changes)
+    changed = sorted(name for name in {*removed, *changes} if body.get(name) != sent.get(name))
     return Adaptation(sent, tuple(changed), usage_wanted, choices)
 
 

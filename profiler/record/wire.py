@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from profiler.record import cost as costs
 from profiler.record.arrival import line_of, watch_arrivals
@@ -22,16 +22,16 @@ from profiler.record.call import Call
 from profiler.record.protocol import Json, is_other_operation, operation_of, parse_json
 
 _SEEN = "profiler.seen"  # request extension: a transport that wraps another must not be recorded twice
-_VOID_HEADERS = (b"content-length", b"content-encoding", b"transfer-encoding")
+_VOID_HEADERS = ("content-length", "content-encoding", "transfer-encoding")
 _SET_HEADERS = (b"content-length", b"traceparent", b"accept-encoding")
 
 
-class Outgoing(Protocol):
+class Outgoing(NamedTuple):
     """A call about to be made: what to send, and the span that follows it."""
 
     call: Call
     content: bytes
-    headers: dict[str, str]
+    headers: list[tuple[bytes, bytes]]
 
 
 class Refused(Exception):
@@ -163,8 +163,8 @@ def _async_handler(module: ModuleType, original: Any, watch: _Watch) -> Any:
 
 
 def _rebuilt(module: ModuleType, request: Any, outgoing: Outgoing, on_trace: Callable[..., Any]) -> Any:
-    headers = [(name, value) for name, value in request.headers.raw if name.lower() not in _SET_HEADERS]
-    headers += [(name.encode(), value.encode()) for name, value in outgoing.headers.items()]
+    headers = [pair for pair in request.headers.raw if pair[0].lower() not in _SET_HEADERS]
+    headers += outgoing.headers
     headers.append((b"content-length", b"%d" % len(outgoing.content)))
     return type(request)(
         request.method,
@@ -181,6 +181,7 @@ def _refusal(module: ModuleType, request: Any, refused: Refused) -> Any:
 
 
 def _answer(module: ModuleType, response: Any, call: Call, stream: Any) -> Any:
+    """The transport's response with our stream in place of its own."""
     headers = response.headers
     call.on_headers(
         response.status_code,
@@ -188,13 +189,16 @@ def _answer(module: ModuleType, response: Any, call: Call, stream: Any) -> Any:
         headers.get("content-encoding", ""),
         line_of(response),
     )
-    raw = headers.raw
     if call.rewrites:
-        raw = [(name, value) for name, value in raw if name.lower() not in _VOID_HEADERS]
+        for name in _VOID_HEADERS:
+            if name in headers:
+                del headers[name]
         if call.holds_body:
-            raw = [(name, value) for name, value in raw if name.lower() != b"content-type"]
-            raw.append((b"content-type", b"application/json"))
-    return module.Response(response.status_code, headers=raw, stream=stream, extensions=response.extensions)
+            headers["content-type"] = "application/json"
+    if isinstance(response.stream, module.ByteStream):  # it has its content already, and would not ask our stream
+        return module.Response(response.status_code, headers=headers, stream=stream, extensions=response.extensions)
+    response.stream = stream
+    return response
 
 
 def _as(base: type, stream: _SyncStream | _AsyncStream) -> Any:

@@ -144,3 +144,34 @@ def test_loops_that_are_closed_are_counted_and_not_kept():
 def test_in_a_thread_without_a_loop_the_runs_own_counts():
     lags = LoopLags()
     assert lags.here() is lags._own
+
+
+def test_a_call_that_is_judged_later_is_judged_by_what_was_while_it_waited():
+    probe, clock = probe_with((10, 10), (60, 90), (100, 100), (200, 400))
+    clock.now = 500 * MS
+    probe.first_token(5 * MS, 40 * MS)
+    assert probe.reasons() == [], "it came before the lag"
+    probe.first_token(50 * MS, 45 * MS)
+    (reason,) = probe.reasons()
+    assert reason.startswith("in 1 of 2 calls")
+
+
+def test_of_a_lag_only_the_part_before_the_first_token_counts():
+    probe, _ = probe_with((10, 10), (95, 200))
+    probe.first_token(0, 100 * MS)
+    assert probe.reasons() == [], "5 ms of 100"
+
+
+def test_a_call_counts_although_its_loop_is_closed_by_then():
+    lags, kept = LoopLags(), []
+
+    async def call():
+        kept.append(lags.here())
+        await asyncio.sleep(0.015)
+
+    for _ in range(2):
+        asyncio.run(call())
+    kept[0].sample(0, 50 * MS)
+    kept[0].first_token(0, 100 * MS)
+    lags.stop()
+    assert lags.reasons()[0].startswith("in 1 of 1 calls")

@@ -1,0 +1,225 @@
+"""What an engine answers to one request: its bytes in, what they say and the agent's bytes out.
+
+Nothing here reads a clock: each block comes with the time of its arrival, so it can be read when it comes or later.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import orjson
+
+from profiler.record import sse
+from profiler.record.pattern import Pattern
+from profiler.record.protocol import Json, Reply, parse_json
+from profiler.record.replay import Adaptation, StreamRewriter, body_from_stream, rewrite_body
+from profiler.script import ScriptedCall
+
+_ERROR_BODY_LIMIT = 4096
+
+
+class Script(NamedTuple):
+    """The scripted call that an attempt replays."""
+
+    ordinal: int
+    said: ScriptedCall
+
+
+class Answer:
+    """Reads one answer; times are epoch nanoseconds."""
+
+    def __init__(self, operation: str, adaptation: Adaptation, script: Script | None, *, agent_streams: bool) -> None:
+        self.reply = Reply()
+        self.failed: str | None = None  # what is wrong with the answer, beginning with the kind of it
+        self.odd_chunks = 0
+        self.error_status: int | None = None
+        self.last_ns: int | None = None  # when the last block came
+        self.done_ns: int | None = None  # when the answer was complete
+        self.body = bytearray()  # of an answer that is no stream
+        self._operation = operation
+        self._adaptation = adaptation
+        self._script = script
+        self._agent_streams = agent_streams
+        self._add_text = self.reply.content.append
+        self._add_time = self.reply.token_times_ns.append
+        self._text_of: Callable[[bytes], str | None] | None = None  # where a text is all that a block can bring
+        self._sse = False
+        self._too_large = False
+        self._decoder = sse.Decoder()
+        self._pattern = Pattern()
+        self._last_chunk: Json = {}
+        self._inflate: Any = None
+        self._rewriter = None
+        self._passes_through = script is None and agent_streams
+        if script is not None and adaptation.body.get("stream"):
+            self._rewriter = StreamRewriter(script.said, script.ordinal, operation, adaptation.choices)
+
+    def begin(self, status: int, content_type: str, content_encoding: str) -> None:
+        """The head of the response."""
+        if status >= 300:  # noqa: PLR2004 - a redirect is no answer either: the client asks again
+            self.error_status = status
+            return
+        if content_encoding in ("gzip", "deflate", "x-gzip"):
+            self._inflate = zlib.decompressobj(wbits=47)  # either header, as found
+            self._passes_through = False
+        if self._inflate is not None or content_encoding in ("", "identity"):
+            self._sse = content_type.startswith("text/event-stream")
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is a stream of events."""
+        return self._sse
+
+    @property
+    def passes_through(self) -> bool:
+        """Whether it is a stream whose bytes the agent gets as they come, but for a chunk that it did not ask for."""
+        return self._sse and self._passes_through
+
+    @property
+    def holds_body(self) -> bool:
+        """Whether the agent's bytes are only known at the end (an unstreamed answer is rewritten whole)."""
+        if self.error_status is not None:
+            return False
+        if self._sse:
+            return not self._agent_streams
+        return self._script is not None
+
+    @property
+    def rewrites(self) -> bool:
+        """Whether the agent's bytes may differ from the engine's, so that lengths given in headers are void."""
+        return self.error_status is None and (self._sse or self.holds_body or self._inflate is not None)
+
+    @property
+    def in_event(self) -> bool:
+        """Whether an event has begun whose end has not come."""
+        return bool(self._decoder.held)
+
+    # --- the body ------------------------------------------------------------------------------------
+
+    def feed(self, block: bytes, at_ns: int) -> bytes:
+        """Take bytes that came from the engine at a time; return bytes for the agent (maybe none yet)."""
+        text = self._text_of(block) if self._text_of is not None else None
+        if text is not None:
+            self.last_ns = at_ns
+            self._add_text(text)
+            self._add_time(at_ns)
+            return block
+        return self._feed_stream(block, at_ns) if self._sse else self._feed_whole(block, at_ns)
+
+    def _feed_whole(self, block: bytes, at_ns: int) -> bytes:
+        if self.error_status is not None:
+            if len(self.body) < _ERROR_BODY_LIMIT:
+                self.body += block
+            return block
+        self.last_ns = at_ns
+        if self._inflate is not None:
+            block = self._inflate.decompress(block)
+        self.body += block
+        return b"" if self.holds_body else block
+
+    def _feed_stream(self, block: bytes, now_ns: int) -> bytes:
+        reply, out = self.reply, None
+        if reply.done or self._too_large:  # a client that clears the connection afterwards; a stream not worth reading
+            return block if self._agent_streams else b""
+        self.last_ns = now_ns
+        if self._inflate is not None:
+            block = self._inflate.decompress(block)
+        if not self._decoder.held:
+            text = self._pattern.text_of(block)
+            out = None if text is None else self._text(block)
+            if text is not None and out is not None:
+                self._add_text(text)
+                self._add_time(now_ns)
+            elif (data := sse.only_data(block)) is not None:
+                out = self._event(data, block, now_ns)
+        if out is None:
+            try:
+                out = b"".join([self._event(each.data, each.raw, now_ns) for each in self._decoder.feed(block)])
+            except sse.EventTooLarge as error:
+                self.failed = f"EventTooLarge: {error}"
+                self._too_large, self._text_of = True, None
+                return self._decoder.rest() + block
+        # From here on a block of the known form needs nothing else of what is done here.
+        plain = self._passes_through and not self._decoder.held and not reply.done
+        self._text_of = self._pattern.text_of if plain else None
+        return out if self._agent_streams else b""
+
+    def _text(self, block: bytes) -> bytes | None:
+        """What the agent sees of a block that differs from those before in its text alone; None if that takes more."""
+        if self._rewriter is None:
+            return block
+        said = self._rewriter.next_text()
+        if said is not None:
+            return self._pattern.with_text(said)
+        delta = self._rewriter.next_delta()
+        return None if delta is None else self._pattern.with_delta(delta)
+
+    def _event(self, data: bytes, raw: bytes, now_ns: int) -> bytes:
+        """Account for one event; the bytes that the agent sees in its place."""
+        chunk = parse_json(data)
+        if chunk is None:
+            if data == b"[DONE]":
+                self.reply.done = True
+                self.done_ns = now_ns
+            elif data:
+                self.odd_chunks += 1
+            return raw
+        try:
+            token = self.reply.take_chunk(chunk, now_ns)
+        except (AttributeError, TypeError, ValueError):
+            self.odd_chunks += 1  # not of the protocol: the agent is to see it as it came
+            return raw
+        self._last_chunk = chunk
+        if self.reply.text_alone:
+            self._pattern.learn(raw)
+        if not token and not chunk.get("choices") and chunk.get("usage") and not self._adaptation.usage_wanted:
+            return b""  # the agent did not ask for this chunk, and may not expect one without choices
+        if self._rewriter is None:
+            return raw
+        return sse.encode(orjson.dumps(self._rewriter.rewrite(chunk, token=token)))
+
+    def end(self, at_ns: int) -> bytes:
+        """The body is over: what the agent still has to get."""
+        if self.done_ns is None:
+            self.done_ns = at_ns
+        if self.error_status is not None or self._too_large:
+            return b""
+        if self._sse:
+            rest = self._decoder.rest()
+            return self._assembled() if not self._agent_streams else rest
+        body = parse_json(bytes(self.body))
+        if body is not None:
+            try:
+                self.reply.take_body(body)
+            except (AttributeError, TypeError, ValueError):
+                self.odd_chunks += 1
+        else:
+            self.failed = self.failed or "MalformedBody: the response is no JSON object"
+        if not self.holds_body:
+            return b""
+        if body is None or self._script is None:
+            return bytes(self.body)
+        return json.dumps(self._scripted(body)).encode()
+
+    def _assembled(self) -> bytes:
+        reply = self.reply
+        if reply.error is not None:
+            return json.dumps({"error": {"message": reply.error}}).encode()
+        calls = [reply.tool_calls[index] for index in sorted(reply.tool_calls)]
+        finish = reply.finish_reasons[0] if reply.finish_reasons else None
+        body = body_from_stream(self._last_chunk, "".join(reply.content), calls, finish, reply.usage)
+        return json.dumps(body if self._script is None else self._scripted(body)).encode()
+
+    def _scripted(self, body: Json) -> Json:
+        script = self._script
+        if script is None:
+            return body
+        return rewrite_body(body, script.said, script.ordinal, self._operation, self._adaptation.choices)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the engine came to its end, as far as the client read it."""
+        return bool(self.reply.done or self.reply.finish_reasons)

@@ -1,8 +1,33 @@
-"""What a growing prompt costs: growth by step, the price of a prompt token, and what the prefix cache took off it."""
+"""What a growing prompt costs: growth by step, the price of a prompt token, and what the prefix cache took off it.
+
+The price is the slope of a robust line through prefill over the prompt tokens that were computed. Steps whose prefill
+lies far off it are left out of the second fit: they are findings of their own, and would bend it.
+
+The projection adds steps to the mean chain. Each further one is one more call with everything around it (decode, tools,
+framework: what is not prefill, as at present), and its prompt is longer by the mean growth:
+
+    prefill of call k   without cache   base + price * (first + (k - 1) * growth)
+                        with cache      base + price * (growth + half a block), the first call in full
+
+A line has no term for attention's square: beyond the prompts that were seen it is an underestimate.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from profiler.analysis.measured import Measured, numbers
+from profiler.analysis.prefixes import block_tokens_of, with_prefixes
+from profiler.stats.lines import Line, robust_line
+
+FACTORS = (1.0, 2.0, 5.0)
+LEAST_SPREAD_TOKENS = 16.0  # computed prompt tokens must differ by as much to tell a price
+_FAR_OFF = 4.0  # robust standard deviations
+_TO_SIGMA = 1.4826  # of the median absolute deviation, for a normal distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +101,154 @@ class Context:
     missed_ns: float | None  # cacheable and not found there
     projections: tuple[Projection, ...]
     breaks: tuple[PrefixBreak, ...]
+
+
+def context_of(measured: Measured, block_tokens: int | None = None) -> Context | None:
+    """Everything about the growth of prompts; None if no call tells its prompt's length."""
+    answered = measured.answered
+    if answered["input_tokens"].isna().all():
+        return None
+    block, source = block_tokens_of(answered, block_tokens)
+    calls = with_prefixes(answered, block)
+    cost = prefill_cost(calls)
+    price = None if cost is None else cost.per_token_ns
+    cached_known = bool(calls["cached"].notna().any())
+    cacheable, cached = _per_chain(measured, calls, "cacheable"), _per_chain(measured, calls, "cached")
+    missed = np.nan_to_num(calls["cacheable"] - calls["cached"]).clip(min=0)
+    return Context(
+        rows=tuple(_rows(measured, calls, price)),
+        cost=cost,
+        block_tokens=block,
+        block_source=source,
+        cached_known=cached_known,
+        cacheable_tokens=cacheable,
+        cached_tokens=cached if cached_known else None,
+        saved_ns=None if price is None or not cached_known else cached * price,
+        missed_ns=None if price is None or not cached_known else _mean(measured.per_chain(calls, missed)) * price,
+        projections=_projections(measured, calls, cost, block),
+        breaks=tuple(_breaks(measured, calls, price)),
+    )
+
+
+def prefill_cost(calls: pd.DataFrame) -> PrefillCost | None:
+    """The price of a prompt token; None without engine timing, or where prompts hardly differ."""
+    x, y = numbers(calls["uncached"]), numbers(calls["prefill_ns"])
+    first = robust_line(x, y, least_spread=LEAST_SPREAD_TOKENS)
+    if first is None:
+        return None
+    off = y - first.at(x)
+    by_row = pd.Series(off).groupby([calls["position"], calls["step"]]).transform("median").to_numpy()
+    scale = _TO_SIGMA * float(np.nanmedian(np.abs(off - np.nanmedian(off))))
+    usual = np.abs(by_row) <= max(_FAR_OFF * scale, 0.05 * float(np.nanmedian(y)))
+    line = robust_line(x[usual], y[usual], least_spread=LEAST_SPREAD_TOKENS) or first
+    return _as_cost(line) if line.low > 0 else None
+
+
+def _as_cost(line: Line) -> PrefillCost:
+    return PrefillCost(line.slope, line.low, line.high, line.base, line.points)
+
+
+def _mean(values: Any) -> float:
+    return float(np.mean(values)) if len(values) else 0.0
+
+
+def _known_mean(values: Any) -> float | None:
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    return float(known.mean()) if len(known) else None
+
+
+def _per_chain(measured: Measured, calls: pd.DataFrame, column: str) -> float:
+    return _mean(measured.per_chain(calls, calls[column]))
+
+
+def _rows(measured: Measured, calls: pd.DataFrame, price: float | None) -> list[GrowthRow]:
+    steps = measured.steps
+    rows = []
+    with_calls = calls.groupby(["position", "step"], sort=True)
+    times = steps.assign(time=steps["end_ns"] - steps["start_ns"]).groupby(["position", "node"])
+    lasted, until = times["time"].median(), times["cumulative_ns"].median()
+    for key, group in with_calls:
+        position, node = cast("tuple[int, str]", key)
+        growth = _known_mean(group["growth"])
+        rows.append(
+            GrowthRow(
+                position=int(position),
+                node=node,
+                chains=int(group["chain"].nunique()),
+                prompt_tokens=_known_mean(group["prompt"]),
+                growth_tokens=growth,
+                cacheable_tokens=_known_mean(group["cacheable"]),
+                cached_tokens=_known_mean(group["cached"]),
+                uncached_tokens=_known_mean(group["uncached"]),
+                prefill_ns=_known_mean(numbers(group["prefill_ns"])),
+                growth_ns=None if growth is None or price is None else growth * price,
+                time_ns=float(lasted.get((position, node), np.nan)),
+                cumulative_ns=float(until.get((position, node), np.nan)),
+            )
+        )
+    return rows
+
+
+def _projections(
+    measured: Measured, calls: pd.DataFrame, cost: PrefillCost | None, block: int
+) -> tuple[Projection, ...]:
+    """None without a price, or where chains have one call: nothing tells how prompts grow."""
+    growth, firsts = _known_mean(calls["growth"]), calls[calls["growth"].isna()]
+    first = _known_mean(firsts["prompt"])
+    if cost is None or growth is None or first is None or not len(measured.chains):
+        return ()
+    count = len(calls) / len(measured.chains)
+    prefill = _mean(numbers(measured.chains["prefill_ns"]))
+    around = (_mean(measured.e2e_ns) - prefill) / count
+
+    def without_cache(number: float) -> float:
+        return number * (cost.base_ns + cost.per_token_ns * (first + (number - 1) / 2 * growth))
+
+    def with_cache(number: float) -> float:
+        later = cost.base_ns + cost.per_token_ns * (growth + block / 2)
+        return cost.base_ns + cost.per_token_ns * first + (number - 1) * later
+
+    return tuple(
+        Projection(
+            factor=factor,
+            calls=factor * count,
+            cached_ns=factor * count * around + with_cache(factor * count),
+            uncached_ns=factor * count * around + without_cache(factor * count),
+        )
+        for factor in FACTORS
+    )
+
+
+def _breaks(measured: Measured, calls: pd.DataFrame, price: float | None) -> list[PrefixBreak]:
+    """Breaks that the messages' digests tell, by row of the steps."""
+    broken = calls[calls["broken"] & ~calls["unrelated"] & calls["kept_messages"].notna()]
+    found = []
+    for key, group in broken.groupby(["position", "step"], sort=True):
+        position, node = cast("tuple[int, str]", key)
+        reread = reread_tokens(group)
+        tokens = _known_mean(reread)
+        worst = group.iloc[int(np.nanargmax(reread)) if tokens is not None else 0]
+        per_chain = float(np.nansum(reread)) / len(measured.chains)
+        found.append(
+            PrefixBreak(
+                position=int(position),
+                node=node,
+                chains=int(group["chain"].nunique()),
+                kept_messages=float(numbers(group["kept_messages"]).mean()),
+                previous_messages=float(numbers(group["previous_messages"]).mean()),
+                at_chars=_known_mean(numbers(group["broken_at_chars"])),
+                tools_changed=bool(group["tools_changed"].fillna(value=False).any()),
+                reread_tokens=tokens,
+                cost_ns=None if price is None or tokens is None else per_chain * price,
+                trace_id=str(worst["trace_id"]),
+                span_id=str(worst["span_id"]),
+            )
+        )
+    return found
+
+
+def reread_tokens(calls: pd.DataFrame) -> Any:
+    """Tokens of the previous prompt that had to be computed again; NaN where the engine does not tell its hits."""
+    reachable = np.minimum(calls["previous"], calls["prompt"] - 1)
+    return (reachable - calls["cached"]).clip(lower=0).to_numpy(dtype=float)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from profiler.analysis.compounding import Compounding
-from profiler.analysis.context import Context
+import pandas as pd
+
+from profiler.analysis.compounding import Compounding, compounding_in_full
+from profiler.analysis.context import Context, context_of
 from profiler.analysis.finding import Finding
+from profiler.analysis.findings import findings_of
+from profiler.analysis.measured import Measured
 from profiler.analysis.summary import Summary, summarise
 from profiler.analysis.tables import Tables
-from profiler.analysis.tails import Tails
-from profiler.analysis.variance import Variance
-from profiler.analysis.waterfall import Waterfall
+from profiler.analysis.tails import Tails, tails_of
+from profiler.analysis.variance import Variance, variance_of
+from profiler.analysis.waterfall import Waterfall, waterfall_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,66 @@ class Explanation:
     repairs: tuple[tuple[str, int], ...] = ()  # kind, how many
 
 
-def explain(tables: Tables, *, bounds: Facts | None = None) -> Explanation:  # noqa: ARG001
+def explain(tables: Tables, *, bounds: Facts | None = None) -> Explanation:
     """Compute a report's figures and findings; `bounds` is what the run's manifest knows of the engine."""
-    summary = summarise(tables)
-    return Explanation(summary=summary, compounding=summary.compounding)
+    measured = Measured.of(tables)
+    context = context_of(measured, bounds.block_tokens if bounds is not None else None)
+    return Explanation(
+        summary=summarise(tables),
+        findings=findings_of(measured, context),
+        compounding=compounding_in_full(measured),
+        context=context,
+        tails=tails_of(measured),
+        variance=variance_of(measured),
+        on_path=tuple(_on_path(measured)),
+        gaps=tuple(_gaps(measured)),
+        waterfall=waterfall_of(measured),
+        repairs=_repairs(tables.repairs),
+    )
+
+
+def _on_path(measured: Measured) -> list[OnPath]:
+    """Rows of the steps, and single tools where a step has several kinds, by position."""
+    rows = [
+        _seldom_or_often(key, str(kind), group)
+        for (*key, kind), group in measured.steps.groupby(["position", "node", "kind"], sort=True)
+    ]
+    tools = measured.tools.assign(on_path=measured.tools["path_ns"] > 0)
+    kinds = tools.groupby(["position", "step"])["tool"].transform("nunique")
+    for key, group in tools[kinds > 1].groupby(["position", "tool"], sort=True):
+        rows.append(_seldom_or_often(list(key), "one tool", group))
+    return sorted(rows, key=lambda row: (row.position, row.kind == "one tool", row.name))
+
+
+def _seldom_or_often(key: list[Any], kind: str, group: pd.DataFrame) -> OnPath:
+    chains = group["chain"].nunique()
+    return OnPath(
+        position=int(key[0]),
+        name=str(key[1]),
+        kind=kind,
+        chains=int(chains),
+        share=float(group[group["on_path"]]["chain"].nunique() / chains),
+        path_ns=float(group["path_ns"].sum() / chains),
+        drag_ns=float(group["drag_ns"].sum() / chains),
+        slack_ns=float(group["slack_ns"].median()),
+    )
+
+
+def _gaps(measured: Measured) -> list[GapRow]:
+    total = float(measured.e2e_ns.sum())
+    rows = [
+        GapRow(
+            cause=str(cause),
+            owner=str(owner),
+            total_ns=int(lasted.sum()),
+            share=float(lasted.sum()) / total if total else 0.0,
+            gaps=len(lasted),
+        )
+        for (cause, owner), lasted in measured.gaps.groupby(["cause", "owner"], sort=True)["duration_ns"]
+    ]
+    return sorted(rows, key=lambda row: -row.total_ns)
+
+
+def _repairs(repairs: pd.DataFrame) -> tuple[tuple[str, int], ...]:
+    counts = repairs.groupby("kind")["count"].sum().sort_values(ascending=False)
+    return tuple((str(kind), int(count)) for kind, count in counts.items())

@@ -1,11 +1,32 @@
-"""Why chains differ: because the agent did more, or because the same work took longer."""
+"""Why chains differ: because the agent did more, or because the same work took longer.
+
+Exact, chain by chain, with typical prices (means over all chains: time per output token, per computed prompt token, and
+per call for all the rest):
+
+    end to end  =  calls * price                      trajectory: more calls
+                +  output tokens * price              trajectory: longer answers
+                +  prompt tokens computed * price     trajectory: longer prompts
+                +  decode  - output tokens * price    speed per output token
+                +  prefill - prompt tokens * price    speed per prompt token
+                +  rest    - calls * price            speed of everything else
+
+The share of each is its covariance with end to end over the variance, so they sum to 1. What cannot be told apart is
+not: without engine timing decode and prefill are in the rest, and their four terms are not there.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from profiler.analysis.measured import Measured, numbers
 
 TRAJECTORY = "trajectory"
 SPEED = "speed"
+_FEWEST_CHAINS = 5
+_LEAST_SPREAD = 1e-9  # over the mean: below it chains are equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +47,46 @@ class Variance:
     trajectory: float
     speed: float
     parts: tuple[VariancePart, ...]
+
+
+def variance_of(measured: Measured) -> Variance | None:
+    """None with fewer than 5 chains, or where they do not differ."""
+    e2e = measured.e2e_ns
+    if len(e2e) < _FEWEST_CHAINS:
+        return None
+    mean, spread = float(e2e.mean()), float(e2e.std())
+    if spread <= _LEAST_SPREAD * mean:
+        return None
+    centred = e2e - mean
+    parts = tuple(
+        VariancePart(name, kind, float((centred * (part - part.mean())).mean()) / spread**2)
+        for name, kind, part in _parts(measured)
+    )
+    trajectory = sum(part.share for part in parts if part.kind == TRAJECTORY)
+    speed = sum(part.share for part in parts if part.kind == SPEED)
+    return Variance(len(e2e), spread / mean, trajectory, speed, parts)
+
+
+def _parts(measured: Measured) -> list[tuple[str, str, Any]]:
+    calls = measured.answered[measured.answered["path_ns"] > 0]
+    rest = measured.e2e_ns.copy()
+    found: list[tuple[str, str, Any]] = []
+    output = numbers(calls["output_tokens"])
+    computed = numbers(calls["input_tokens"]) - numbers(calls["cached_tokens"])
+    for phase, tokens, more in (
+        ("decode", output, "longer answers"),
+        ("prefill", computed, "more prompt tokens computed"),
+    ):
+        time = numbers(measured.chains[f"{phase}_ns"])
+        if not time.any() or not len(tokens) or np.isnan(tokens).any():
+            continue
+        count = measured.per_chain(calls, tokens)
+        price = float(time.sum() / count.sum()) if count.sum() else 0.0
+        what = "output token" if phase == "decode" else "prompt token"
+        found += [(more, TRAJECTORY, count * price), (f"time per {what}", SPEED, time - count * price)]
+        rest -= time
+    number = measured.per_chain(calls, np.ones(len(calls)))
+    price = float(rest.sum() / number.sum()) if number.sum() else 0.0
+    found.insert(0, ("more calls", TRAJECTORY, number * price))
+    found.append(("everything else, per call" if len(found) > 1 else "time per call", SPEED, rest - number * price))
+    return found

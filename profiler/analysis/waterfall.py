@@ -1,8 +1,24 @@
-"""The mean call, from the HTTP client's entry to the end of the answer, piece by piece."""
+"""The mean call, from the HTTP client's entry to the end of the answer, piece by piece.
+
+    client                      sent                                                        end
+    | pool | connect | client |                                                              |
+                              | queue | prefill | on the way | decode | delivery             |   with engine timing
+                              | unaccounted                                                  |   without
+
+Engines tell durations without absolute times. What is left between the sending and the end is delivery; of a streamed
+call the part before the first token is told apart: what its arrival is later than queue and prefill explain.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import numpy as np
+
+from profiler.analysis.measured import Measured, numbers
+
+LATE_NS = 100_000_000  # a first token so much later than the engine had it is worth a word
+_LAG_NS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,5 +38,80 @@ class Waterfall:
 
     calls: int
     mean_ns: float
-    pieces: tuple[WaterfallPiece, ...]
+    pieces: tuple[WaterfallPiece, ...]  # those that last no time are not there
     notes: tuple[str, ...]  # what is known about what the pieces leave open
+
+
+def waterfall_of(measured: Measured) -> Waterfall | None:
+    """Of the calls that ended well; None if there are none."""
+    calls = measured.answered
+    if calls.empty:
+        return None
+    lasted = numbers(calls["call_e2e_ns"])
+    sent = np.minimum(np.nan_to_num(numbers(calls["sent_ns"])), lasted)
+    pool = np.minimum(np.nan_to_num(numbers(calls["pool_wait_ns"])), sent)
+    connect = np.minimum(np.nan_to_num(numbers(calls["connect_ns"])), sent - pool)
+    left = lasted - sent
+    timed = calls["timing_source"].notna().to_numpy()
+    engine = {}
+    for phase in ("queue", "prefill", "decode"):
+        engine[phase] = np.minimum(np.where(timed, np.nan_to_num(numbers(calls[f"{phase}_ns"])), 0.0), left)
+        left = left - engine[phase]
+    late = np.minimum(np.nan_to_num(numbers(calls["first_late_ns"])).clip(min=0), np.where(timed, left, 0.0))
+    pieces = [
+        ("connection pool", "client", pool, "waiting for a connection, or for leave to open one"),
+        ("connect", "client", connect, "opening new connections"),
+        ("client", "client", sent - pool - connect, "until the request is sent"),
+        ("queue", "queue", engine["queue"], ""),
+        ("prefill", "prefill", engine["prefill"], ""),
+        ("first token on its way", "delivery", late, "later at the client than queue and prefill explain"),
+        ("decode", "decode", engine["decode"], ""),
+        ("delivery", "delivery", np.where(timed, left - late, 0.0), "the rest of calls with engine timing"),
+        ("unaccounted", "unaccounted", np.where(timed, 0.0, left), "calls without engine timing"),
+    ]
+    mean = float(lasted.mean())
+    return Waterfall(
+        calls=len(calls),
+        mean_ns=mean,
+        pieces=tuple(
+            WaterfallPiece(name, phase, float(part.mean()), float(part.mean()) / mean if mean else 0.0, note)
+            for name, phase, part, note in pieces
+            if part.any()
+        ),
+        notes=tuple(_notes(measured)),
+    )
+
+
+def _notes(measured: Measured) -> list[str]:
+    calls = measured.answered
+    notes = []
+    late = numbers(calls["first_late_ns"])
+    if (number := int((late > LATE_NS).sum())) > 0:
+        median_ms = float(np.median(late[late > LATE_NS])) / 1e6
+        notes.append(
+            f"in {number} of {len(calls)} calls the client saw the first token over 100 ms after the engine had it "
+            f"(median {median_ms:.0f} ms)"
+        )
+    if (number := int(bundled(measured).sum())) > 0:
+        notes.append(f"in {number} of {len(calls)} calls all output came in one burst")
+    lag = numbers(calls["lag_max_ns"])
+    if (number := int((lag > _LAG_NS).sum())) > 0:
+        notes.append(f"in {number} of {len(calls)} calls the agent's event loop was late by over 10 ms")
+    untimed = int(calls["timing_source"].isna().sum())
+    if untimed:
+        notes.append(f"{untimed} of {len(calls)} calls have no engine timing: nothing tells what the engine did")
+    framework = numbers(measured.chains["framework_ns"])
+    if framework.any():
+        notes.append(f"around each call the chain spends {framework.sum() / len(calls) / 1e6:.1f} ms in the framework")
+    return notes
+
+
+FEWEST_TOKENS = 8  # of which at least so many must come at once to be called a burst
+
+
+def bundled(measured: Measured) -> np.ndarray:
+    """Which answered calls streamed and yet got all their output, of at least 8 tokens, at once."""
+    calls = measured.answered
+    tokens = numbers(calls["output_tokens"])
+    at_once = (numbers(calls["distinct_arrivals"]) == 1) & calls["stream"].to_numpy(dtype=bool)
+    return np.asarray(at_once & (tokens >= FEWEST_TOKENS))

@@ -1,0 +1,263 @@
+"""Findings about single calls: a few slow ones, output in one burst, repeated attempts, connections, a late loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from profiler.analysis.finding import Finding
+from profiler.analysis.findings.inquiry import Inquiry, concentrated, evidence
+from profiler.analysis.measured import numbers
+from profiler.analysis.wording import count, duration, percent, plural
+
+_PHASES = ("client", "queue", "prefill", "decode", "delivery", "unaccounted")
+_MOST_TAIL = 0.10  # of the calls: if more are slow, it is no tail
+_FAR = 6.0  # robust standard deviations
+_FAR_SHARE = 0.25  # of what is expected
+_TO_SIGMA = 1.4826  # of the median absolute deviation, for a normal distribution
+_FEWEST_CALLS = 20
+_FEWEST_TOKENS = 8
+_SHORT = 0.2  # of the time that the engine took to make the tokens: they came in a burst
+_MANY = 0.2  # of the calls
+_LATE_NS = 20_000_000
+
+
+def tail_calls(inquiry: Inquiry) -> Iterator[Finding]:
+    """A few calls that take much longer than comparable ones: of the same row of the steps, with as many tokens."""
+    calls = inquiry.calls
+    if len(calls) < _FEWEST_CALLS:
+        return
+    lasted, expected = numbers(calls["call_e2e_ns"]), _expected(calls)
+    over = lasted - expected
+    sigma = _TO_SIGMA * float(np.median(np.abs(over - np.median(over))))
+    slow = over > np.maximum(_FAR * sigma, _FAR_SHARE * expected)
+    if not slow.any() or slow.mean() > _MOST_TAIL:
+        return
+    phase = _grown_phase(calls, slow)
+    if phase == "queue":
+        return  # waiting differs from call to call by nature, and queueing is a finding of its own
+    lost = np.where(slow & inquiry.waited_for, np.minimum(over, numbers(calls["drag_ns"])), 0.0)
+    per_chain = inquiry.per_chain(calls, lost)
+    gain = inquiry.gain(per_chain)
+    if gain is None:
+        return
+    yield Finding(
+        kind="tail-calls",
+        title=f"{percent(float(slow.mean()))} of the calls take {duration(float(np.median(over[slow])))} longer "
+        "than comparable "
+        f"ones, in {phase}, and {percent(gain.chains)} of the chains meet one.",
+        detail="Against the median of calls of the same step with as many output tokens; "
+        f"{plural(int(slow.sum()), 'call')} of "
+        f"{count(len(calls))} are off by more than {_FAR:g} robust standard deviations and {percent(_FAR_SHARE)}.",
+        gain_ns=gain.ns,
+        share=gain.share,
+        condition="the slow calls become as fast as comparable ones",
+        remedy=_tail_remedy(phase),
+        where=concentrated(calls, lost),
+        phase=phase,
+        evidence=evidence(
+            calls,
+            lost,
+            (
+                f"{duration(float(took))}, {duration(float(usual))} expected"
+                for took, usual in zip(lasted, expected, strict=True)
+            ),
+        ),
+    )
+
+
+def bundled_delivery(inquiry: Inquiry) -> Iterator[Finding]:
+    """Output that the engine made token by token and the client got in one burst."""
+    calls = inquiry.calls
+    burst, streamed = bundled(calls), calls["stream"].to_numpy(dtype=bool)
+    if not burst.any() or burst.sum() < _MANY * streamed.sum():
+        return
+    made = numbers(calls["queue_ns"]) + numbers(calls["prefill_ns"]) + numbers(calls["decode_ns"])
+    held = numbers(calls["last_chunk_ns"]) - made
+    usual = held[streamed & ~burst & np.isfinite(held)]
+    late = held - (float(np.median(usual)) if len(usual) >= _FEWEST_TOKENS else 0.0)
+    lost = np.where(burst & inquiry.waited_for, np.nan_to_num(late).clip(min=0), 0.0)
+    lost = np.minimum(lost, numbers(calls["path_delivery_ns"]))
+    gain = inquiry.gain(inquiry.per_chain(calls, lost, "delivery"))
+    first = numbers(calls["first_late_ns"])[burst]
+    first_late = duration(float(np.nanmedian(first))) if np.isfinite(first).any() else None
+    seen = (
+        f"the first token reaches the client {first_late} after the engine had it"
+        if first_late
+        else "no token comes early"
+    )
+    chain = f"and the end is late too, {duration(gain.ns)} per chain" if gain else "which costs readers and no chain"
+    told = calls["finish_reason"].fillna("").to_numpy() == "tool_calls"
+    parser = bool(told[burst].mean() > 0.5)  # noqa: PLR2004
+    if gain is None and (parser or first_late is None):
+        return  # a tool call is of use only when it is complete
+    yield Finding(
+        kind="bundled-delivery",
+        title=f"In {percent(float(burst.sum() / streamed.sum()))} of the streamed calls all output comes in one "
+        f"burst: {seen}, {chain}.",
+        detail="All output arrived within a fifth of the time that the engine took to make it; what the end is "
+        "late is the last "
+        "arrival minus queue, prefill and decode"
+        + (
+            f", against {duration(float(np.median(usual)))} in calls that streamed."
+            if len(usual) >= _FEWEST_TOKENS
+            else "."
+        ),
+        gain_ns=gain.ns if gain else None,
+        share=gain.share if gain else None,
+        condition="tokens are passed on as they are made"
+        if gain
+        else "a gain for who reads along: nothing waits for the first token",
+        remedy="Turn off buffering between engine and agent (proxy_buffering off, X-Accel-Buffering: no, no "
+        "compression), and see "
+        "whether the engine's front end has a processor of its own.",
+        where=concentrated(calls, np.where(burst, np.maximum(lost, 1.0), 0.0)),
+        phase="delivery",
+        evidence=evidence(
+            calls, np.where(burst, np.nan_to_num(held) + 1, 0.0), (f"end {duration(float(ns))} late" for ns in held)
+        ),
+    )
+
+
+def retries(inquiry: Inquiry) -> Iterator[Finding]:
+    """Attempts that failed and were repeated."""
+    measured = inquiry.measured
+    gain = inquiry.gain(numbers(measured.chains["gain_without_retry_ns"]))
+    if gain is None:
+        return
+    failed = measured.calls[measured.calls["failed"]]
+    errors = failed["error_type"].fillna("error").value_counts()
+    kinds = ", ".join(f"{name} {number}" for name, number in errors.head(3).items())
+    lost = numbers(failed["path_retry_ns"])
+    yield Finding(
+        kind="retries",
+        title=f"Failed attempts and the waiting before the next cost {duration(gain.ns)} per chain; "
+        f"{percent(gain.chains)} of the "
+        f"chains have some.",
+        detail=f"{plural(len(failed), 'attempt')} of {count(len(measured.calls))} failed ({kinds}); their time "
+        "and the pauses after "
+        "them are on the critical path.",
+        gain_ns=gain.ns,
+        share=gain.share,
+        condition="the first attempts succeed",
+        remedy="Mend what fails (the error types say what), or shorten the client's pauses and time limits.",
+        where=concentrated(failed, lost),
+        phase="retry",
+        evidence=evidence(
+            failed,
+            numbers(failed["call_e2e_ns"]),
+            (f"{each} after {duration(float(ns))}" for each, ns in _errors(failed)),
+        ),
+    )
+
+
+def connections(inquiry: Inquiry) -> Iterator[Finding]:
+    """Time before the request is sent."""
+    measured, calls = inquiry.measured, inquiry.calls
+    gain = inquiry.gain(numbers(measured.chains["gain_without_client_ns"]))
+    if gain is None:
+        return
+    pool, connect = np.nan_to_num(numbers(calls["pool_wait_ns"])), np.nan_to_num(numbers(calls["connect_ns"]))
+    spent = numbers(calls["path_client_ns"])
+    other = float(np.nan_to_num(numbers(calls["sent_ns"])).mean() - pool.mean() - connect.mean())
+    parts = {
+        f"{duration(float(connect.mean()))} opening a connection": float(connect.mean()),
+        f"{duration(float(pool.mean()))} waiting for one": float(pool.mean()),
+        f"{duration(other)} of the client's own work": other,
+    }
+    remedies = (
+        "Keep one client for the whole agent, so that its connections stay open.",
+        "Raise the client's limit of connections.",
+        "Look at what the process does meanwhile: a busy event loop or processor, or bodies of many megabytes.",
+    )
+    yield Finding(
+        kind="connections",
+        title=f"Before requests are sent {duration(gain.ns)} of a chain passes ({percent(gain.share)}).",
+        detail=f"From the HTTP client's entry until the body is sent; a mean call has {', '.join(parts)}.",
+        gain_ns=gain.ns,
+        share=gain.share,
+        condition="a connection is open and free whenever one is needed, and nothing else keeps the client",
+        remedy=remedies[int(np.argmax(list(parts.values())))],
+        where=concentrated(calls, spent),
+        phase="client",
+        evidence=evidence(calls, spent, (f"{duration(float(ns))} until sent" for ns in spent)),
+    )
+
+
+def loop_lag(inquiry: Inquiry) -> Iterator[Finding]:
+    """The agent's event loop was held while calls were under way, so their output was taken late."""
+    calls, gaps = inquiry.calls, inquiry.measured.gaps
+    lag, delivery = np.nan_to_num(numbers(calls["lag_max_ns"])), numbers(calls["path_delivery_ns"])
+    late = np.where((lag >= _LATE_NS) & ~bundled(calls), np.minimum(lag, delivery), 0.0)
+    held = numbers(gaps["duration_ns"]) * (gaps["cause"] == "event loop").to_numpy(dtype=bool)
+    per_chain = inquiry.per_chain(calls, late, "delivery") + inquiry.per_chain(gaps, held, "framework")
+    gain = inquiry.gain(per_chain)
+    if gain is None:
+        return
+    yield Finding(
+        kind="loop-lag",
+        title=f"The agent's event loop is held while calls wait: up to {duration(gain.ns)} per chain "
+        f"({percent(gain.share)}).",
+        detail=f"A timer on the loop was late by over {duration(_LATE_NS)} in "
+        f"{count(int((lag >= _LATE_NS).sum()))} of "
+        f"{plural(len(calls), 'call')}; counted is the lag, and no more than the call's delivery.",
+        gain_ns=gain.ns,
+        share=gain.share,
+        condition="nothing blocks the loop; it is an upper bound",
+        remedy="Move blocking code out of coroutines (asyncio.to_thread), or use asynchronous libraries.",
+        where=concentrated(calls, late),
+        phase="delivery" if late.sum() >= held.sum() else "framework",
+        evidence=evidence(calls, late, (f"loop {duration(float(ns))} late" for ns in lag)),
+    )
+
+
+def bundled(calls: pd.DataFrame) -> Any:
+    """Which calls streamed and yet got their output, of 8 tokens or more, in one burst."""
+    arrivals, tokens = numbers(calls["distinct_arrivals"]), numbers(calls["output_tokens"])
+    decode = numbers(calls["decode_ns"])
+    together = numbers(calls["last_chunk_ns"]) - numbers(calls["ttft_ns"]) <= _SHORT * decode
+    together = np.where(np.isfinite(decode), together & (decode >= _LATE_NS), arrivals == 1)
+    return together & (tokens >= _FEWEST_TOKENS) & calls["stream"].to_numpy(dtype=bool)
+
+
+def _expected(calls: pd.DataFrame) -> Any:
+    """How long a call takes in the median of its row of the steps, adjusted to its tokens where they are known."""
+    lasted, steps = numbers(calls["call_e2e_ns"]), numbers(calls["output_tokens"]) - 1
+    by_client = numbers(calls["last_chunk_ns"]) - numbers(calls["ttft_ns"])
+    decode = np.where(np.isfinite(numbers(calls["decode_ns"])), numbers(calls["decode_ns"]), by_client)
+    keys = [calls["position"], calls["step"]]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pace = _median_of_row(np.where(steps > 0, decode / steps, np.nan), keys)
+    around = _median_of_row(lasted - decode, keys) + pace * steps
+    return np.where(np.isfinite(around), around, _median_of_row(lasted, keys))
+
+
+def _median_of_row(values: Any, keys: list[Any]) -> Any:
+    return pd.Series(values).groupby(keys).transform("median").to_numpy()
+
+
+def _grown_phase(calls: pd.DataFrame, slow: Any) -> str:
+    """The phase that makes up most of what the slow calls take longer than the median of their row."""
+    keys = [calls["position"], calls["step"]]
+    grown = {}
+    for phase in _PHASES:
+        time = numbers(calls[f"path_{phase}_ns"])
+        grown[phase] = float((time - _median_of_row(time, keys))[slow].sum())
+    return max(grown, key=lambda phase: grown[phase])
+
+
+def _tail_remedy(phase: str) -> str:
+    if phase in ("client", "delivery", "unaccounted"):
+        return (
+            "Look at the network, proxies and the machine at these times; send a second request after the usual time."
+        )
+    return (
+        "Look at the engine at these times: other load, preemption, garbage collection, throttling; hedge slow calls."
+    )
+
+
+def _errors(failed: pd.DataFrame) -> Iterator[tuple[str, float]]:
+    return zip(failed["error_type"].fillna("error"), numbers(failed["call_e2e_ns"]), strict=True)

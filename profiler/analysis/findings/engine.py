@@ -1,0 +1,174 @@
+"""Findings about the engine: steps slower than the others explain, queueing, and the length of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+
+from profiler.analysis.context import LEAST_SPREAD_TOKENS
+from profiler.analysis.finding import Finding
+from profiler.analysis.findings.inquiry import Inquiry, concentrated, evidence, where_of
+from profiler.analysis.measured import numbers
+from profiler.analysis.wording import count, duration, percent
+from profiler.stats.lines import robust_line
+
+_ODD = 0.30  # of what is expected: what is less off is left to the straight line's own error
+_FEWEST_CALLS = 3
+_MUCH_DECODE = 0.30
+
+
+def slow_prefill(inquiry: Inquiry) -> Iterator[Finding]:
+    """A row of the steps whose prompts are read slower than those of the other rows, token for token."""
+    calls = inquiry.calls
+    time = numbers(calls["prefill_ns"])
+    tokens = np.where(np.isfinite(calls["uncached"]), calls["uncached"], calls["prompt"]).astype(float)
+    for position, name, here in _rows(inquiry):
+        expected = _expected_prefill(tokens, time, here)
+        if expected is None:
+            continue
+        over = np.where(here & inquiry.waited_for, np.nan_to_num(time - expected[0]), 0.0)
+        surely = np.where(here & inquiry.waited_for, np.nan_to_num(time - expected[1]), 0.0)
+        if over.sum() < _ODD * np.nansum(expected[0][here]) or surely.sum() < over.sum() / 2:
+            continue
+        gain = inquiry.gain(inquiry.per_chain(calls, over, "prefill"))
+        if gain is None:
+            continue
+        where = where_of(position, name)
+        there, usual = float(np.nanmedian(time[here])), float(np.nanmedian(expected[0][here]))
+        yield Finding(
+            kind="slow-step-prefill",
+            title=f"Prefill of {where} takes {duration(there)} where the other steps' prompts of that length take "
+            f"{duration(usual)}: {duration(gain.ns)} per chain.",
+            detail=f"Against a line through prefill over computed prompt tokens of all other steps; the step reads "
+            f"{count(float(np.nanmedian(tokens[here])))} tokens.",
+            gain_ns=gain.ns,
+            share=gain.share,
+            condition="the step's prompts are read as fast as the others'",
+            remedy="Look at what only this step's requests have: another model or adapter, images, guided "
+            "decoding, priority.",
+            where=where,
+            phase="prefill",
+            evidence=evidence(calls, over, (f"prefill {duration(float(ns))}" for ns in time)),
+        )
+
+
+def slow_decode(inquiry: Inquiry) -> Iterator[Finding]:
+    """A row of the steps whose tokens are made slower than those of the other rows."""
+    calls = inquiry.calls
+    time, steps = numbers(calls["decode_ns"]), numbers(calls["output_tokens"]) - 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pace = np.where(steps > 0, time / steps, np.nan)
+    for position, name, here in _rows(inquiry):
+        others = pace[~here & np.isfinite(pace)]
+        if len(others) < _FEWEST_CALLS or not np.isfinite(pace[here]).any():
+            continue
+        usual = float(np.median(others))
+        over = np.where(here & inquiry.waited_for, np.nan_to_num(time - usual * steps), 0.0)
+        if over.sum() < _ODD * usual * np.nansum(steps[here]):
+            continue
+        gain = inquiry.gain(inquiry.per_chain(calls, over, "decode"))
+        if gain is None:
+            continue
+        where = where_of(position, name)
+        yield Finding(
+            kind="slow-step-decode",
+            title=f"Tokens of {where} take {duration(float(np.nanmedian(pace[here])))} each, those of the other "
+            "steps "
+            f"{duration(usual)}: {duration(gain.ns)} per chain.",
+            detail="Decode time on the engine over tokens after the first, against the median of all calls of "
+            "other steps.",
+            gain_ns=gain.ns,
+            share=gain.share,
+            condition="the step's tokens are made as fast as the others'",
+            remedy="Look at what only this step's requests have: guided decoding, log probabilities, another "
+            "model or adapter.",
+            where=where,
+            phase="decode",
+            evidence=evidence(calls, over, (f"{duration(float(ns))} per token" for ns in pace)),
+        )
+
+
+def queueing(inquiry: Inquiry) -> Iterator[Finding]:
+    """Requests wait for the engine's scheduler."""
+    chains, calls = inquiry.measured.chains, inquiry.calls
+    gain = inquiry.gain(numbers(chains["gain_without_queue_ns"]))
+    if gain is None:
+        return
+    waited = numbers(calls["path_queue_ns"])
+    yield Finding(
+        kind="queueing",
+        title=f"Requests wait for the engine: {duration(gain.ns)} of a chain ({percent(gain.share)}) is queueing.",
+        detail="Time between a request's arrival and its scheduling, as the engine tells it, on the critical "
+        "path; "
+        f"{percent(float((waited > 0).mean()))} of the calls waited, the median "
+        f"{duration(float(np.median(waited)))}.",
+        gain_ns=gain.ns,
+        share=gain.share,
+        condition="the engine takes all requests at once, and its steps do not get longer by that",
+        remedy="Run fewer chains at once, raise the engine's limit of running sequences (vLLM: --max-num-seqs) "
+        "if its memory "
+        "allows, or add a replica.",
+        where=concentrated(calls, waited),
+        phase="queue",
+        evidence=evidence(calls, waited, (f"waited {duration(float(ns))}" for ns in waited)),
+    )
+
+
+def decode_bound(inquiry: Inquiry) -> Iterator[Finding]:
+    """Most of the time is generation: no defect, and nothing to gain but by saying less, or by faster hardware."""
+    chains, calls = inquiry.measured.chains, inquiry.calls
+    decode = float(numbers(chains["gain_without_decode_ns"]).mean())
+    share = decode / inquiry.mean_ns if inquiry.mean_ns else 0.0
+    tokens = numbers(calls["output_tokens"]) * inquiry.waited_for
+    if share < _MUCH_DECODE or np.isnan(tokens).any():
+        return
+    spent = numbers(calls["path_decode_ns"])
+    per_chain = float(inquiry.per_chain(calls, tokens).mean())
+    yield Finding(
+        kind="decode-bound",
+        title=f"{percent(share)} of chain time is generating tokens: {count(round(per_chain))} one after another, "
+        f"{duration(decode)} in all.",
+        detail="Decode on the critical path, as the engine tells it. It is no defect, so no gain is named.",
+        gain_ns=None,
+        share=share,
+        condition="",
+        remedy=f"Shorter answers (a tenth less saves {duration(decode / 10)}), speculative decoding, a smaller "
+        "model, or faster "
+        "memory.",
+        where=concentrated(calls, spent),
+        phase="decode",
+        evidence=evidence(
+            calls, spent, (f"{count(float(number))} tokens" for number in numbers(calls["output_tokens"]))
+        ),
+    )
+
+
+def _rows(inquiry: Inquiry) -> Iterator[tuple[int, str, Any]]:
+    """Rows of the steps that make calls: position, name, and which calls are theirs."""
+    calls = inquiry.calls
+    places = calls.groupby(["position", "step"], sort=True).indices
+    if len(places) < 2:  # noqa: PLR2004
+        return
+    for key, members in places.items():
+        position, name = cast("tuple[int, str]", key)
+        here = np.zeros(len(calls), dtype=bool)
+        here[members] = True
+        yield int(position), name, here
+
+
+def _expected_prefill(tokens: Any, time: Any, here: Any) -> tuple[Any, Any] | None:
+    """What the other rows' calls let expect, and the most that they do; None if they tell nothing of these lengths."""
+    known = np.isfinite(tokens) & np.isfinite(time)
+    others = known & ~here
+    if others.sum() < _FEWEST_CALLS or not (known & here).any():
+        return None
+    line = robust_line(tokens[others], time[others], least_spread=LEAST_SPREAD_TOKENS)
+    if line is not None:
+        centre, beyond = float(np.median(tokens[others])), np.maximum(tokens - np.median(tokens[others]), 0)
+        return line.at(tokens), line.at(centre) + line.slope * (tokens - centre) + (line.high - line.slope) * beyond
+    if float(np.median(tokens[known & here])) > float(tokens[others].max()) + LEAST_SPREAD_TOKENS:
+        return None
+    usual = np.full(len(tokens), float(np.median(time[others])))
+    return usual, usual

@@ -1,0 +1,118 @@
+"""What all findings share: the rows they look at, and the rule of what is above the noise.
+
+A gain is worked out chain by chain (0 where a chain has none of it) and averaged over all chains that count. It is told
+if it is at least 2% of the mean chain, and if the lower end of its 95% interval over chains is above 0
+(`stats/means.py`; of a single chain nothing tells the noise, and the 2% decide alone). Only time that the chain waited
+for counts: time on the critical path, and where branches run in parallel no more of it than the schedule model says
+would be saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from profiler.analysis.context import Context
+from profiler.analysis.finding import Evidence
+from profiler.analysis.measured import Measured, numbers
+from profiler.analysis.prefixes import with_prefixes
+from profiler.stats.means import mean_lower_bound
+
+LEAST_SHARE = 0.02
+_MOST_EVIDENCE = 5
+_LONGEST_NAME = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What the mean chain would gain."""
+
+    ns: float
+    share: float  # of the mean chain
+    chains: float  # share of the chains that gain anything
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """The chains that count, and what is known of their prompts."""
+
+    measured: Measured
+    context: Context | None
+
+    @cached_property
+    def calls(self) -> pd.DataFrame:
+        """Calls that ended well, with the columns of `with_prefixes`, by chain and order."""
+        block = self.context.block_tokens if self.context is not None else None
+        return with_prefixes(self.measured.answered, block or 1)
+
+    @cached_property
+    def waited_for(self) -> Any:
+        """Which of these calls are on the critical path."""
+        return numbers(self.calls["path_ns"]) > 0
+
+    @cached_property
+    def mean_ns(self) -> float:
+        """The mean chain."""
+        return float(self.measured.e2e_ns.mean())
+
+    def per_chain(self, table: pd.DataFrame, values: Any, phase: str | None = None) -> Any:
+        """Sums per chain; with a phase, cut down by as much as the schedule model cuts that phase's time."""
+        sums = self.measured.per_chain(table, values)
+        return sums if phase is None else sums * self._counts(phase)
+
+    def _counts(self, phase: str) -> Any:
+        """Of each chain, what part of a phase's time on the path is saved without it; 1 if nothing runs beside it."""
+        chains = self.measured.chains
+        time, gain = numbers(chains[f"{phase}_ns"]), numbers(chains[f"gain_without_{phase}_ns"])
+        return np.divide(gain, time, out=np.ones(len(time)), where=time > 0)
+
+    def gain(self, per_chain: Any) -> Gain | None:
+        """The mean gain; None if it is below the noise."""
+        mean = float(per_chain.mean())
+        share = mean / self.mean_ns if self.mean_ns else 0.0
+        if share < LEAST_SHARE:
+            return None
+        low = mean_lower_bound(per_chain)
+        if low is not None and low <= 0:
+            return None
+        return Gain(mean, share, float((per_chain > 0).mean()))
+
+
+def evidence(rows: pd.DataFrame, by: Any, note: Iterable[str] | None = None) -> tuple[Evidence, ...]:
+    """The rows with the largest values of `by`, at most five, and no two of one chain."""
+    by = np.nan_to_num(np.asarray(by, dtype=float))
+    notes: Sequence[str] = [""] * len(rows) if note is None else list(note)
+    found: dict[str, Evidence] = {}
+    for at in np.argsort(-by, kind="stable"):
+        if by[at] <= 0 or len(found) == _MOST_EVIDENCE:
+            break
+        row = rows.iloc[int(at)]
+        trace_id = str(row["trace_id"])
+        span_id = str(row["span_id"]) if "span_id" in rows else None
+        found.setdefault(trace_id, Evidence(trace_id, span_id, notes[int(at)]))
+    return tuple(found.values())
+
+
+def where_of(position: int, name: str) -> str:
+    """How a row of the steps is called."""
+    return f"step {position} ({short(name)})" if name else f"call {position}"
+
+
+def short(name: str) -> str:
+    """A name that may be anything, cut to a length that fits into a sentence."""
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+
+
+def concentrated(table: pd.DataFrame, values: Any, *, least: float = 0.6) -> str:
+    """The row of the steps that holds most of a value, if one does though there are several; else everywhere, ""."""
+    sums = pd.Series(np.nan_to_num(values)).groupby([table["position"], table["step"]]).sum()
+    total = float(sums.sum())
+    if len(sums) < 2 or total <= 0 or float(sums.max()) < least * total:  # noqa: PLR2004
+        return ""
+    position, name = cast("tuple[int, str]", sums.idxmax())
+    return where_of(int(position), str(name))

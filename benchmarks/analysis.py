@@ -175,8 +175,9 @@ def results(rows: Sequence[Row], start: Report) -> str:
     versions = {name: version(name) for name in _LIBRARIES}
     started = (
         f"Start-up, which is in all of them: {start.wall_s:.2f} s, {start.cpu_s:.2f} s of processor time, "
-        f"{start.peak_bytes / 1e6:.0f} MB (a report on the chains that were cloned). "
-        f"Memory per span at the largest size: {memory:,.0f} bytes. Bytes per span in the file: {largest.file_bytes / largest.spans:,.0f}."
+        f"{start.peak_bytes / 1e6:.0f} MB (a report on what was cloned). "
+        f"Memory per span at the largest size: {memory:,.0f} bytes. "
+        f"Bytes per span in the file: {largest.file_bytes / largest.spans:,.0f}."
     )
     anchor = (
         "For comparison: Uber's CRISP, on Jaeger spans of 465 bytes, took 12.5 s per million spans in its light mode "

@@ -93,6 +93,7 @@ INTEGERS: Final = frozenset(
         CACHED_TOKENS,
         REASONING_TOKENS,
         REASONING_CHUNKS,
+        REQUEST_MAX_TOKENS,
         REQUEST_CHOICES,
         REPEAT,
         UNUSED_SCRIPT_CALLS,

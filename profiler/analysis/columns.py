@@ -63,6 +63,7 @@ CALLS: Mapping[str, str] = {
     "input_tokens": "Int64",
     "cached_tokens": "Int64",
     "output_tokens": "Int64",
+    "scripted_tokens": "Int64",
     "chunks": "int64",
     "queue_ns": "Int64",
     "prefill_ns": "Int64",

@@ -156,6 +156,7 @@ class ChainRows:
             get(sc.INPUT_TOKENS),
             get(sc.CACHED_TOKENS),
             output_tokens,
+            get(sc.REQUEST_MAX_TOKENS) if get(sc.CALL_SCRIPTED) else None,
             len(times_us),
             queue_ns,
             prefill_ns,
@@ -238,8 +239,8 @@ class ChainRows:
 
     def gaps(self) -> list[Row]:
         """The rows of table gaps, in order of time."""
-        found = gaps_of(self.layout, self.units, self.path, sequential=self.schedule.sequential)
-        return [(self.trace_id, self.warmup, self.failed, *gap) for gap in found]
+        chain = self.trace_id, self.warmup, self.failed
+        return gaps_of(chain, self.layout, self.units, self.path, sequential=self.schedule.sequential)
 
     def repairs(self) -> list[Row]:
         """The rows of table repairs: one for each kind."""

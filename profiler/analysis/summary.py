@@ -64,6 +64,16 @@ class SlowestCall:
 
 
 @dataclass(frozen=True, slots=True)
+class OffScript:
+    """Scripted calls whose output has another length than the script says: the engine cannot be forced to it."""
+
+    calls: int
+    of_calls: int  # scripted ones whose length is known
+    scripted_tokens: int  # of all these
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """All figures. Chains that failed or were warm-up are counted and in no other figure."""
 
@@ -90,6 +100,7 @@ class Summary:
     late_first_chunks: int  # more than LATE_NS after what queue and prefill explain
     unaccounted_median_share: float | None
     unused_script_calls: int
+    off_script: OffScript | None = None
     failures: Sequence[tuple[str, int]] = field(default_factory=tuple)  # error type, chains
 
 
@@ -126,11 +137,19 @@ def summarise(tables: Tables) -> Summary:
         late_first_chunks=_late_first_chunks(answered),
         unaccounted_median_share=_median(good["unaccounted_ns"] / good["e2e_ns"]),
         unused_script_calls=int(good["unused_script_calls"].sum()),
+        off_script=_off_script(answered),
         failures=tuple(
             (str(name), int(number))
             for name, number in measured[measured["failed"]]["error_type"].fillna("error").value_counts().items()
         ),
     )
+
+
+def _off_script(calls: pd.DataFrame) -> OffScript | None:
+    scripted = calls[~calls["truncated"] & calls["scripted_tokens"].notna() & calls["output_tokens"].notna()]
+    wanted, got = scripted["scripted_tokens"], scripted["output_tokens"]
+    off = int((wanted != got).sum())
+    return OffScript(off, len(scripted), int(wanted.sum()), int(got.sum())) if off else None
 
 
 def _of_good(table: pd.DataFrame) -> pd.DataFrame:

@@ -100,6 +100,13 @@ def _of_figures(summary: Summary) -> list[str]:
             f"engine timing is known for {summary.joined_calls} of {plural(summary.calls, 'call')}: "
             "the waiting in the others is unaccounted"
         )
+    off = summary.off_script
+    if off is not None:
+        found.append(
+            f"the engine did not keep to the script's lengths in {count(off.calls)} of "
+            f"{plural(off.of_calls, 'scripted call')}: {count(off.output_tokens)} tokens instead of "
+            f"{count(off.scripted_tokens)} (TGI and Ollama cannot be forced): runs are not comparable token by token"
+        )
     if summary.unused_script_calls:
         found.append(
             f"chains ended with {plural(summary.unused_script_calls, 'scripted call')} unused: "

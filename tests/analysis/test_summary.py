@@ -69,7 +69,7 @@ def test_the_steps_are_as_worked_out_on_paper():
             cached_share=0.0,  # 0 of 100; the other chain's engine did not say
             output_tokens=16.0,
             ttft_ns=75.0 * MS,
-            tpot_ns=13.5 * MS,
+            tpot_ns=20.0 * MS,
         ),
         StepRow(
             position=2,

@@ -168,6 +168,23 @@ def test_times_taken_on_a_late_loop_are_said_to_be_inexact():
     assert found(run=manifest(suspect=[reason])) == [f"the times may be inexact: {reason}"]
 
 
+def test_scripted_lengths_that_the_engine_did_not_keep_are_told_with_both_numbers():
+    def scripted(name, actual, wanted=20, **changes):
+        more = {sc.CALL_SCRIPTED: True, sc.REQUEST_MAX_TOKENS: wanted, sc.OUTPUT_TOKENS: actual, **changes}
+        return call(name, **more)
+
+    kept, short = scripted("a", 20), scripted("b", 7)
+    free, left = (
+        call("c", **{sc.REQUEST_MAX_TOKENS: 9, sc.OUTPUT_TOKENS: 8}),
+        scripted("d", 3, **{sc.CALL_TRUNCATED: True}),
+    )
+    assert (
+        "the engine did not keep to the script's lengths in 1 of 2 scripted calls: 27 tokens instead of 40 (TGI and "
+        "Ollama cannot be forced): runs are not comparable token by token"
+    ) in found([good_chain(kept, short, free, left)])
+    assert found([good_chain(kept)]) == []
+
+
 @pytest.mark.parametrize(
     ("counts", "sentences"),
     [

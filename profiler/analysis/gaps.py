@@ -19,17 +19,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from profiler import semconv as sc
+from profiler.analysis.columns import Row
 from profiler.analysis.layout import STEP, Layout
 from profiler.analysis.phases import PhasePiece
 from profiler.analysis.units import Units
 
-Gap = tuple[int, str, str, str, int, int, str]  # position, after, before, owner, start, duration, cause
 
-
-def gaps_of(layout: Layout, units: Units, path: Sequence[PhasePiece], *, sequential: bool) -> list[Gap]:
+def gaps_of(
+    chain: tuple[object, ...], layout: Layout, units: Units, path: Sequence[PhasePiece], *, sequential: bool
+) -> list[Row]:
     """The gaps of one chain's critical path, in order of time.
 
     Args:
+        chain: what each row begins with.
         layout: of the chain.
         units: likewise.
         path: its critical path by phase, in order of time.
@@ -37,36 +39,38 @@ def gaps_of(layout: Layout, units: Units, path: Sequence[PhasePiece], *, sequent
     """
     late = set() if sequential else _late_loop(layout, path)
     has_steps = bool(layout.steps)
-    found: list[Gap] = []
-    open_gaps: list[tuple[int, str, int, int, str]] = []  # since the last call or tool
+    owners: dict[int, tuple[str, str]] = {}
+    found: list[Row] = []
+    waiting: list[PhasePiece] = []  # gaps since the last call or tool: what comes next is not known yet
     after = ""
 
     def close(position: int, before: str) -> None:
-        for at, owner, start, end, known in open_gaps:
-            cause = "event loop" if (at, start) in late else known or _of_root(after, before, has_steps=has_steps)
-            found.append((position, after, before, owner, start, end - start, cause))
-        open_gaps.clear()
+        between = _of_root(after, before, has_steps=has_steps)
+        for at, _, start, end in waiting:
+            if at not in owners:
+                owners[at] = _owner(layout, at)
+            owner, cause = owners[at]
+            cause = "event loop" if (at, start) in late else cause or between
+            found.append((*chain, position, after, before, owner, start, end - start, cause))
+        waiting.clear()
 
-    for at, phase, start, end in path:
-        if phase == "framework":
-            open_gaps.append((at, *_owner(layout, at, start, end)))
-            continue
-        unit = units.of[at]
-        if unit is not None:
-            close(unit.position, unit.label)
+    for piece in path:
+        if piece[1] == "framework":
+            waiting.append(piece)
+        elif (unit := units.of[piece[0]]) is not None:
+            if waiting:
+                close(unit.position, unit.label)
             after = unit.label
     close(0, "")
     return found
 
 
-def _owner(layout: Layout, at: int, start: int, end: int) -> tuple[str, int, int, str]:
-    """Whose own time it is, with its extent, and the cause if the owner decides it."""
+def _owner(layout: Layout, at: int) -> tuple[str, str]:
+    """Whose own time it is, and the cause if that decides it."""
     nearest = layout.nearest[at]
     if nearest >= 0 and layout.kind[nearest] == STEP:
-        return f"step {layout.spans[nearest].attributes[sc.STEP_NODE]}", start, end, "node"
-    if at == 0:
-        return "root", start, end, ""
-    return f"span {layout.spans[at].name}", start, end, "unattributed"
+        return f"step {layout.spans[nearest].attributes[sc.STEP_NODE]}", "node"
+    return ("root", "") if at == 0 else (f"span {layout.spans[at].name}", "unattributed")
 
 
 def _of_root(after: str, before: str, *, has_steps: bool) -> str:

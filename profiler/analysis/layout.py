@@ -15,7 +15,7 @@ from profiler.analysis.model import Span, Trace
 OTHER, STEP, TOOL, CALL = range(4)  # kinds of span; the others are of other libraries, or engine phases
 NOBODY = -1
 
-_KINDS = {sc.OP_CHAT: CALL, sc.OP_TEXT_COMPLETION: CALL, sc.OP_EXECUTE_TOOL: TOOL}
+_KINDS: dict[str | None, int] = {sc.OP_CHAT: CALL, sc.OP_TEXT_COMPLETION: CALL, sc.OP_EXECUTE_TOOL: TOOL}
 
 
 class Layout:
@@ -30,6 +30,7 @@ class Layout:
         step: the outermost step at or above it.
         call: the nearest call at or above it.
         calls, tools: positions of the calls and of the tools, by start.
+        steps: positions of the steps.
     """
 
     __slots__ = (
@@ -42,43 +43,52 @@ class Layout:
         self.spans: Sequence[Span] = trace.spans
         self.parents, self.below, self.order = trace.parents, trace.below, trace.order
         count = len(trace.spans)
-        self.low, self.high = [span.start_ns for span in trace.spans], [span.end_ns for span in trace.spans]
-        self.kind = list(map(_kind, trace.spans))
+        self.low, self.high = [0] * count, [0] * count
+        self.kind = [OTHER] * count
         self.nearest, self.outermost = [NOBODY] * count, [NOBODY] * count
         self.step, self.call = [NOBODY] * count, [NOBODY] * count
+        self.steps: list[int] = []
         self._descend()
         kinds = list(enumerate(self.kind))
         self.calls = [at for at, kind in kinds if kind == CALL]
         self.tools = [at for at, kind in kinds if kind == TOOL]
-        self.steps = [at for at, span in enumerate(trace.spans) if self.kind[at] and span.is_step]
 
     def _descend(self) -> None:
-        low, high, kinds, parents = self.low, self.high, self.kind, self.parents
+        # One loop with everything in it: this is done for every span of a million.
+        low, high, kinds, parents, spans = self.low, self.high, self.kind, self.parents, self.spans
         nearest, outermost, step, call = self.nearest, self.outermost, self.step, self.call
         for at in self.order:
-            parent, kind = parents[at], kinds[at]
+            parent = parents[at]
+            _, _, _, _, start, end, attributes, *_ = spans[at]
             if parent >= 0:
-                low[at] = max(low[at], low[parent])
-                high[at] = min(high[at], high[parent])
+                if start < low[parent]:  # noqa: PLR1730 - max() and min() take three times as long
+                    start = low[parent]
+                if end > high[parent]:  # noqa: PLR1730
+                    end = high[parent]
                 nearest[at], outermost[at] = nearest[parent], outermost[parent]
                 step[at], call[at] = step[parent], call[parent]
+            low[at], high[at] = start, end
+            if not attributes:
+                continue
+            kind = _KINDS.get(attributes.get(sc.OPERATION), OTHER)
+            is_step = sc.STEP_NODE in attributes
+            if is_step:
+                kind = kind or STEP
+                self.steps.append(at)
+                if step[at] < 0:
+                    step[at] = at
             if kind:
+                kinds[at] = kind
                 nearest[at] = at
                 if outermost[at] < 0:
                     outermost[at] = at
                 if kind == CALL:
                     call[at] = at
-                if step[at] < 0 and sc.STEP_NODE in self.spans[at].attributes:
-                    step[at] = at
 
     def ordered(self, at: int) -> list[int]:
         """Children by the end of their windows, the last to end last; of equals, the one that began first is last."""
         high, spans = self.high, self.spans
         children = self.below[at]
+        if len(children) < 2:  # noqa: PLR2004
+            return list(children)
         return sorted(children, key=lambda child: (high[child], -spans[child].start_ns))
-
-
-def _kind(span: Span) -> int:
-    attributes = span.attributes
-    kind = _KINDS.get(attributes.get(sc.OPERATION) or "", OTHER)
-    return STEP if kind == OTHER and sc.STEP_NODE in attributes else kind

@@ -19,6 +19,7 @@ They are made in this order. Nothing recurses.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping, Sequence
 
 from profiler import semconv as sc
@@ -27,6 +28,7 @@ from profiler.analysis.skew import shifts
 
 _LONG_AFTER_1970 = 1 << 50  # ns, 13 days: no real clock shows less, so that 0 beside such times is no time
 
+_LEAST, _MOST = -(2**63), 2**63 - 1  # what a column of integers holds
 _EXPECTED: Mapping[str, type] = {
     **dict.fromkeys(sc.TEXTS, str),
     **dict.fromkeys(sc.INTEGERS, int),
@@ -65,7 +67,8 @@ def _by_start(span: Span) -> tuple[int, int]:
 def _unique(spans: Sequence[Span], repairs: list[Repair]) -> dict[str, Span]:
     unique: dict[str, Span] = {}
     for raw in spans:
-        span = _well_typed(raw, repairs)
+        wrong = _wrong_types(raw.attributes)
+        span = _without(raw, wrong, repairs) if wrong else raw
         first = unique.setdefault(span.span_id, span)
         if first is span:
             continue
@@ -234,27 +237,33 @@ def _tell_outside(spans: Sequence[Span], parents: Sequence[int], repairs: list[R
             repairs.append(Repair("outside-parent", child.span_id, detail))
 
 
-def _well_typed(span: Span, repairs: list[Repair]) -> Span:
-    """The span without attributes of a wrong type; itself if there are none, which is nearly always."""
-    expected = _EXPECTED
+def _wrong_types(attributes: Mapping[str, Value]) -> list[str]:
+    """Names of attributes that the analysis computes with and that are not what they should be; nearly always none."""
     wrong = []
-    for name, value in span.attributes.items():
-        kind = expected.get(name)
-        if kind is not None and not _fits(kind, value):
-            wrong.append(name)
-    if not wrong:
-        return span
+    for name, value in attributes.items():
+        kind = _EXPECTED.get(name)
+        if kind is None or (type(value) is kind and kind is str):
+            continue
+        if kind is int:
+            if type(value) is int and _LEAST <= value <= _MOST:
+                continue
+        elif kind is tuple and _are_integers(value):
+            continue
+        wrong.append(name)
+    return wrong
+
+
+def _without(span: Span, wrong: Sequence[str], repairs: list[Repair]) -> Span:
     detail = f"span {span.span_id}: {', '.join(sorted(wrong))} of a wrong type: left out"
     repairs.append(Repair("wrong-type", span.span_id, detail))
     return span._replace(attributes={name: value for name, value in span.attributes.items() if name not in wrong})
 
 
-def _fits(kind: type, value: Value) -> bool:
-    if kind is str:
-        return isinstance(value, str)
-    if kind is int:
-        return type(value) is int and -(2**63) <= value < 2**63
+def _are_integers(value: Value) -> bool:
     if not isinstance(value, tuple | list):
         return False
-    # Hundreds of arrivals in each call: types and extremes are looked at in C.
-    return not value or (set(map(type, value)) == {int} and min(value) >= -(2**63) and max(value) < 2**63)
+    try:
+        array("q", value)  # hundreds of arrivals in each call: types and sizes are looked at in C
+    except (TypeError, OverflowError):
+        return False
+    return True

@@ -7,10 +7,9 @@ of its unit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from profiler import semconv as sc
-from profiler.analysis.layout import CALL, NOBODY, Layout
+from profiler.analysis.layout import CALL, Layout
+from profiler.analysis.model import Span
 
 
 class Unit:
@@ -18,15 +17,18 @@ class Unit:
 
     __slots__ = ("end_ns", "kind", "label", "members", "position", "start_ns")
 
-    def __init__(self, position: int, members: Sequence[int], layout: Layout) -> None:
-        spans = [layout.spans[at] for at in members]
+    def __init__(self, position: int, first: int, span: Span) -> None:
+        attributes = span.attributes
         self.position = position
-        self.members = members
+        self.members = [first]
         self.kind = "tool"
-        self.start_ns = min(span.start_ns for span in spans)
-        self.end_ns = max(span.end_ns for span in spans)
-        attributes = spans[0].attributes
+        self.start_ns, self.end_ns = span.start_ns, span.end_ns
         self.label = str(attributes.get(sc.STEP_NODE) or attributes.get(sc.TOOL_NAME) or "call")
+
+    def add(self, member: int, span: Span) -> None:
+        """One more span of the same unit."""
+        self.members.append(member)
+        self.start_ns, self.end_ns = min(self.start_ns, span.start_ns), max(self.end_ns, span.end_ns)
 
 
 class Units:
@@ -35,32 +37,33 @@ class Units:
     __slots__ = ("all", "of")
 
     def __init__(self, layout: Layout) -> None:
-        groups: dict[tuple[object, ...], dict[int, None]] = {}
+        units: dict[tuple[object, ...], Unit] = {}
         positions: dict[tuple[object, ...], int] = {}
-        position_of: dict[tuple[object, ...], int] = {}
-        spans = layout.spans
+        by_member: dict[int, Unit] = {}
+        spans, kinds = layout.spans, layout.kind
         for at in sorted([*layout.calls, *layout.tools]):
             owner = layout.outermost[at]
-            attributes = spans[owner].attributes
-            unit: tuple[object, ...]
-            if sc.STEP_NODE in attributes:
-                moment: tuple[object, ...] = (
-                    "step", layout.parents[owner], attributes.get(sc.STEP_GRAPH), attributes.get(sc.STEP_NUMBER)
-                )  # fmt: skip
-                unit = (*moment, attributes[sc.STEP_NODE])
-            elif owner == at:
-                place, ordinal = attributes.get(sc.CALL_PLACE), attributes.get(sc.CALL_ORDINAL)
-                attempts = layout.kind[at] == CALL and ordinal is not None  # another program's calls have none
-                unit = moment = ("call", place, ordinal) if attempts else ("span", at)
-            else:
-                continue
-            groups.setdefault(unit, {})[owner] = None
-            positions.setdefault(moment, len(positions) + 1)
-            position_of[unit] = positions[moment]
-        self.all = [Unit(position_of[unit], list(members), layout) for unit, members in groups.items()]
-        by_member = {at: unit for unit in self.all for at in unit.members}
-        self.of: list[Unit | None] = [by_member.get(owner) if owner != NOBODY else None for owner in layout.outermost]
-        for at in layout.calls:
-            unit_of_call = self.of[at]
-            if unit_of_call is not None:
-                unit_of_call.kind = "call"
+            if owner not in by_member:
+                moment, unit = _names(layout, owner)
+                if unit in units:
+                    units[unit].add(owner, spans[owner])
+                else:
+                    position = positions.setdefault(moment, len(positions) + 1)
+                    units[unit] = Unit(position, owner, spans[owner])
+                by_member[owner] = units[unit]
+            if kinds[at] == CALL:
+                by_member[owner].kind = "call"
+        self.all = list(units.values())
+        self.of: list[Unit | None] = [by_member.get(owner) for owner in layout.outermost]
+
+
+def _names(layout: Layout, owner: int) -> tuple[tuple[object, ...], tuple[object, ...]]:
+    """What the spans at one position have in common, and what those of one unit have."""
+    get = layout.spans[owner].attributes.get
+    node = get(sc.STEP_NODE)
+    if node is not None:
+        moment = "step", layout.parents[owner], get(sc.STEP_GRAPH), get(sc.STEP_NUMBER)
+        return moment, (*moment, node)
+    ordinal = get(sc.CALL_ORDINAL) if layout.kind[owner] == CALL else None  # another program's calls have none
+    name = ("span", owner) if ordinal is None else ("call", get(sc.CALL_PLACE), ordinal)
+    return name, name

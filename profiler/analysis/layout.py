@@ -31,11 +31,12 @@ class Layout:
         call: the nearest call at or above it.
         calls, tools: positions of the calls and of the tools, by start.
         steps: positions of the steps.
+        clipped: whether any span lies outside of its parent in part.
     """
 
     __slots__ = (
-        "below", "call", "calls", "high", "kind", "low", "nearest", "order", "outermost", "parents", "spans", "step",
-        "steps", "tools", "trace",
+        "below", "call", "calls", "clipped", "high", "kind", "low", "nearest", "order", "outermost", "parents", "spans",
+        "step", "steps", "tools", "trace",
     )  # fmt: skip
 
     def __init__(self, trace: Trace) -> None:
@@ -48,6 +49,7 @@ class Layout:
         self.nearest, self.outermost = [NOBODY] * count, [NOBODY] * count
         self.step, self.call = [NOBODY] * count, [NOBODY] * count
         self.steps: list[int] = []
+        self.clipped = False
         self._descend()
         kinds = list(enumerate(self.kind))
         self.calls = [at for at, kind in kinds if kind == CALL]
@@ -61,10 +63,10 @@ class Layout:
             parent = parents[at]
             _, _, _, _, start, end, attributes, *_ = spans[at]
             if parent >= 0:
-                if start < low[parent]:  # noqa: PLR1730 - max() and min() take three times as long
-                    start = low[parent]
-                if end > high[parent]:  # noqa: PLR1730
-                    end = high[parent]
+                if start < low[parent]:
+                    start, self.clipped = low[parent], True
+                if end > high[parent]:
+                    end, self.clipped = high[parent], True
                 nearest[at], outermost[at] = nearest[parent], outermost[parent]
                 step[at], call[at] = step[parent], call[parent]
             low[at], high[at] = start, end

@@ -109,7 +109,7 @@ class ChainRows:
             sum(after_first) if len(after_first) == len(tokens) else None,
             get(sc.UNUSED_SCRIPT_CALLS, 0),
             *by_phase.values(),
-            runs_in_parallel(layout),
+            (layout.clipped or not self.schedule.sequential) and runs_in_parallel(layout),
             *[gains.get(phase, 0) for phase in PHASES],
         )
 

@@ -43,6 +43,21 @@ def peer_python(name: str, *, with_project: bool = False) -> Path:
     Raises:
         NotInstalled: pip failed.
     """
+    folder, wanted = _planned(name, with_project=with_project)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{folder}.lock"):
+        if not (folder / _COMPLETE).exists():
+            _build(folder, PEERS / f"{name}.txt", wanted)
+    return folder / "bin" / "python"
+
+
+def is_built(name: str, *, with_project: bool = False) -> bool:
+    """Whether `peer_python` would find the environment as it is."""
+    return (_planned(name, with_project=with_project)[0] / _COMPLETE).exists()
+
+
+def _planned(name: str, *, with_project: bool) -> tuple[Path, list[str]]:
+    """The folder of an environment, and what pip is asked for."""
     requirements = PEERS / f"{name}.txt"
     wanted = [f"-r{requirements}"]
     inputs = [requirements.read_text(encoding="utf-8"), sys.version]
@@ -52,12 +67,7 @@ def peer_python(name: str, *, with_project: bool = False) -> Path:
         wanted += [f"-c{constraints}", *dependencies]
         inputs += [constraints.read_text(encoding="utf-8"), *dependencies]
     digest = hashlib.sha256("\0".join(inputs).encode()).hexdigest()[:12]
-    folder = cache_root() / "benchmarks" / f"{name}-{digest}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(f"{folder}.lock"):
-        if not (folder / _COMPLETE).exists():
-            _build(folder, requirements, wanted)
-    return folder / "bin" / "python"
+    return cache_root() / "benchmarks" / f"{name}-{digest}", wanted
 
 
 def project_dependencies() -> list[str]:

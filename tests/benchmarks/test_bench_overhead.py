@@ -35,12 +35,24 @@ def test_the_ratio_is_to_the_peer_that_adds_least():
         "openinference-content": adding(10),
         "traceloop-content": adding(2.5),
     }
-    assert overhead.ratio_to_best(pairs) == (pytest.approx(0.4), "traceloop-content")
+    ratio = overhead.ratio_to_best(pairs)
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((0.4, 0.4, 0.4))
+    assert ratio.best == "traceloop-content"
+    assert not ratio.too_much
+
+
+def test_a_ratio_above_the_limit_is_too_much_only_beyond_chance():
+    peers = {name: adding(10) for name in overhead.PEERS}
+    noisy = [turn(10, 10 + ms, 10 + ms, 10) for ms in (0, 2, 6, 9, 14)]
+    ratio = overhead.ratio_to_best({overhead.OURS: noisy, **peers})
+    assert ratio.low < overhead.MOST < ratio.value
+    assert not ratio.too_much
+    assert overhead.ratio_to_best({overhead.OURS: adding(6), **peers}).too_much
 
 
 def test_a_peer_that_seems_to_add_nothing_is_no_measure():
     pairs = {name: adding(0) for name in (overhead.OURS, *overhead.PEERS)}
-    assert overhead.ratio_to_best(pairs)[0] == float("inf")
+    assert overhead.ratio_to_best(pairs).value == float("inf")
 
 
 def test_the_table_shows_what_is_added_and_what_is_recorded():
@@ -51,7 +63,7 @@ def test_the_table_shows_what_is_added_and_what_is_recorded():
     assert "| bare, in all processes | 11.00 | 12.00 |  |  |  |" in text
     assert "| this profiler | 12.00 | 13.00 | 1.00 (1.00 to 1.00)" in text
     assert "| this profiler | 23 | yes | yes | yes | yes | yes |" in text
-    assert "adds 0.10 of what the best" in text
+    assert "adds 0.10 (bounds of 95% each: 0.10 and 0.10) of what the best" in text
 
 
 def test_every_peer_has_a_title():

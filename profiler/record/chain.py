@@ -125,7 +125,6 @@ class Chain:
             attempt, ordinal, scripted = self._next(place, fingerprint)
             adaptation = adapt_request(
                 body,
-                operation,
                 scripted,
                 cache_salt=self._cache_salt(),
                 seed=None if options.seed is None else options.seed + self.repeat - 1,

@@ -38,7 +38,6 @@ class Adaptation:
 
 def adapt_request(
     body: Json,
-    operation: str,
     scripted: ScriptedCall | None,
     *,
     cache_salt: str | None,
@@ -55,10 +54,10 @@ def adapt_request(
     removed: tuple[str, ...] = ()
     if scripted is not None:
         length = scripted.output_tokens
-        removed = (*_UNSCRIPTABLE, "max_tokens")
+        removed = (*_UNSCRIPTABLE, "max_completion_tokens")  # which TGI (seen in 3.0) takes no notice of
         for name in removed:
             sent.pop(name, None)
-        changes["max_tokens" if operation == TEXT else "max_completion_tokens"] = length
+        changes["max_tokens"] = length
         changes["min_tokens"] = length
         changes["ignore_eos"] = True
         if body.get("tools"):

@@ -193,7 +193,7 @@ def test_a_scripted_call_generates_the_scripted_length_and_says_the_scripted_wor
     assert message.content == "thinking"
     assert json.loads(message.tool_calls[0].function.arguments) == {"a": 1}
     sent = does.requests[0]
-    assert (sent["min_tokens"], sent["max_completion_tokens"], sent["ignore_eos"]) == (7, 7, True)
+    assert (sent["min_tokens"], sent["max_tokens"], sent["ignore_eos"]) == (7, 7, True)
     assert sent["tool_choice"] == "none"
     (call,) = recording.calls()
     assert call.attributes[sc.OUTPUT_TOKENS] == 7

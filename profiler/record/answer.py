@@ -103,10 +103,12 @@ class Answer:
         """Take bytes that came from the engine at a time; return bytes for the agent (maybe none yet)."""
         text = self._text_of(block) if self._text_of is not None else None
         if text is not None:
-            self.last_ns = at_ns
-            self._add_text(text)
-            self._add_time(at_ns)
-            return block
+            out = block if self._rewriter is None else self._rewritten()
+            if out is not None:
+                self.last_ns = at_ns
+                self._add_text(text)
+                self._add_time(at_ns)
+                return out
         return self._feed_stream(block, at_ns) if self._sse else self._feed_whole(block, at_ns)
 
     def _feed_whole(self, block: bytes, at_ns: int) -> bytes:
@@ -129,7 +131,8 @@ class Answer:
             block = self._inflate.decompress(block)
         if not self._decoder.held:
             text = self._pattern.text_of(block)
-            out = None if text is None else self._text(block)
+            if text is not None:
+                out = block if self._rewriter is None else self._rewritten()
             if text is not None and out is not None:
                 self._add_text(text)
                 self._add_time(now_ns)
@@ -143,18 +146,22 @@ class Answer:
                 self._too_large, self._text_of = True, None
                 return self._decoder.rest() + block
         # From here on a block of the known form needs nothing else of what is done here.
-        plain = self._passes_through and not self._decoder.held and not reply.done
+        plain = self._agent_streams and self._inflate is None and not self._decoder.held and not reply.done
         self._text_of = self._pattern.text_of if plain else None
         return out if self._agent_streams else b""
 
-    def _text(self, block: bytes) -> bytes | None:
-        """What the agent sees of a block that differs from those before in its text alone; None if that takes more."""
-        if self._rewriter is None:
-            return block
-        said = self._rewriter.next_text()
+    def _rewritten(self) -> bytes | None:
+        """What a script says in place of a block that differs from those before in its text alone.
+
+        None, and nothing done, if that takes more.
+        """
+        rewriter = self._rewriter
+        if rewriter is None:
+            return None
+        said = rewriter.next_text()
         if said is not None:
             return self._pattern.with_text(said)
-        delta = self._rewriter.next_delta()
+        delta = rewriter.next_delta()
         return None if delta is None else self._pattern.with_delta(delta)
 
     def _event(self, data: bytes, raw: bytes, now_ns: int) -> bytes:

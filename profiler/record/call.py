@@ -153,7 +153,7 @@ class Call:
     def feed(self, block: bytes) -> bytes:
         """Take bytes from the engine, return bytes for the agent (maybe none yet)."""
         tape = self._tape
-        # The chunk that the agent did not ask for tells of usage: what might be it is read now, whole, and not passed on.
+        # The chunk that the agent did not ask for tells of usage: what may be it is read now, and whole.
         if tape is None or not (self._all_passes or (block[-2:] == b"\n\n" and b"usage" not in block)):
             return self._feed_now(block)
         number = len(tape)

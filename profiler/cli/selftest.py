@@ -7,6 +7,14 @@ import click
 from profiler.errors import EXIT_OK, EXIT_REGRESSION
 
 
+def complete_cell(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Names of the cells."""
+    from profiler.selftest.grid import cells
+
+    found = cells(quick=bool(ctx.params.get("quick")))
+    return [cell.name for cell in found if cell.name.startswith(incomplete)]
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -15,7 +23,9 @@ Examples:
   profiler selftest --only "64 streams" --json"""
 )
 @click.option("--quick", is_flag=True, help="A cell of each sort, with few calls.")
-@click.option("--only", metavar="TEXT", help="Only cells whose name contains this.")
+@click.option(
+    "--only", metavar="TEXT", shell_complete=complete_cell, help="Only cells whose name contains this. [default: all]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--seed", metavar="N", type=int, default=0, show_default=True, help="Seed of the engine's time model.")
 def selftest(*, quick: bool, only: str | None, as_json: bool, seed: int) -> int:

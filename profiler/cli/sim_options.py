@@ -6,20 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 
-def complete_profile(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """Names of the embedded engine's profiles."""
+def complete_profile(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Names of the embedded engine's profiles, and files."""
     from profiler.engines.sim.profile import profile_names
 
-    return [name for name in profile_names() if name.startswith(incomplete)]
+    names = [CompletionItem(name) for name in profile_names() if name.startswith(incomplete)]
+    return names or [CompletionItem(incomplete, type="file")]
 
 
 def complete_trait(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """Names of the embedded engine's wire traits."""
-    from profiler.engines.sim.traits import trait_names
+    """The embedded engine's wire traits, up to where a value has to be typed."""
+    from profiler.engines.sim.traits import trait_words
 
-    return [name for name in trait_names() if name.startswith(incomplete)]
+    return [word for word in trait_words() if word.startswith(incomplete)]
 
 
 def complete_fault(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
@@ -37,7 +39,7 @@ def sim_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="FAULT=P",
         multiple=True,
         shell_complete=complete_fault,
-        help="Let the embedded engine fail with probability P per call; repeatable.",
+        help="Let the embedded engine fail with probability P per call; repeatable. [default: never]",
     )(command)
     command = click.option(
         "--sim-trait",
@@ -45,7 +47,7 @@ def sim_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="TRAIT",
         multiple=True,
         shell_complete=complete_trait,
-        help="Habit of the embedded engine on the wire; repeatable.",
+        help="Habit of the embedded engine on the wire; repeatable. [default: none]",
     )(command)
     return click.option(
         "--sim-profile",

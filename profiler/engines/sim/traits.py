@@ -58,6 +58,12 @@ def trait_names() -> dict[str, str]:
     }
 
 
+def trait_words() -> list[str]:
+    """Every trait as it can be typed: whole, or up to the value that it takes."""
+    words = [re.sub(r"\[.*|(?<==).*", "", name) for name in trait_names()]
+    return [*words, *(f"reasoning={field}" for field in _FIELDS)]
+
+
 def parse_traits(names: Sequence[str]) -> Traits:
     """Traits from the command line's words, such as `early-role` or `tokens-per-chunk=4`.
 

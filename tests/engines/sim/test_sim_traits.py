@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from profiler.engines.sim.traits import Traits, parse_traits, trait_names, writes
+from profiler.engines.sim.traits import Traits, parse_traits, trait_names, trait_words, writes
 from profiler.errors import UsageError
 
 EVENTS = st.lists(st.binary(min_size=1, max_size=200).map(lambda data: b"data: " + data + b"\n\n"), max_size=12)
@@ -77,6 +77,12 @@ def test_all_traits_are_off_by_default():
 )
 def test_each_trait_has_a_name(name, traits):
     assert parse_traits([name]) == traits
+
+
+def test_what_is_offered_for_completion_is_understood_once_it_has_its_value():
+    assert {"crlf", "tokens-per-chunk=", "keep-alive", "reasoning=hidden"} <= set(trait_words())
+    for word in trait_words():
+        parse_traits([f"{word}2" if word.endswith("=") else word])
 
 
 def test_traits_add_up():

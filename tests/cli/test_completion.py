@@ -1,0 +1,49 @@
+"""What the shell offers after a Tab."""
+
+from __future__ import annotations
+
+import pytest
+from cli_helpers import ROOT
+from click.shell_completion import ShellComplete
+
+from profiler.cli import cli
+
+
+def offered(*words: str) -> list[str]:
+    """For the last word, which is not complete yet."""
+    *args, incomplete = words
+    found = ShellComplete(cli, {}, "profiler", "_PROFILER_COMPLETE").get_completions(args, incomplete)
+    return [item.value for item in found]
+
+
+@pytest.mark.parametrize("agent", ["agents/react.py", "agents/react.py:agent"])
+def test_tasks_are_those_of_the_agent_that_was_named_before(agent, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert "leave-days" in offered("run", agent, "--task", "")
+    assert offered("run", agent, "--repeat", "2", "--task", "leave-d") == ["leave-days"]
+
+
+def test_tasks_of_a_tasks_file_come_first(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = ("run", "agents/react.py", "--tasks", "agents/plain_openai.tasks.json", "--task", "")
+    assert "leave-days" not in offered(*words)
+    assert offered(*words)
+
+
+def test_without_an_agent_there_are_no_tasks():
+    assert offered("run", "--task", "") == []
+
+
+def test_traits_are_offered_up_to_their_value():
+    assert offered("run", "x.py", "--sim-trait", "t") == ["tokens-per-chunk=", "tool-deltas"]
+    assert "reasoning=reasoning_content" in offered("engine", "serve", "sim", "--sim-trait", "rea")
+
+
+def test_faults_and_profiles_are_offered():
+    assert offered("run", "x.py", "--sim-fault", "err") == ["error-500=", "error-in-200="]
+    assert offered("run", "x.py", "--sim-profile", "gpu") == ["gpu-8b-tgi", "gpu-8b-vllm"]
+    assert offered("run", "x.py", "--sim-profile", "my/own") == ["my/own"], "a file, which the shell completes"
+
+
+def test_cells_of_the_selftest_are_offered():
+    assert "64 streams" in offered("selftest", "--only", "6")

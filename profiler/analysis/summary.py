@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -172,12 +173,15 @@ def _phase_rows(chains: pd.DataFrame, total_ns: int) -> list[PhaseRow]:
 
 
 def _step_rows(steps: pd.DataFrame, calls: pd.DataFrame, total_ns: int) -> list[StepRow]:
-    calls = _with_growth(calls)
+    grown = _with_growth(calls)
+    at_step = dict(iter(grown.groupby(["position", "step"])))
+    groups = [(cast("tuple[int, str, str]", key), group) for key, group in steps.groupby(["position", "node", "kind"])]
+    kinds = Counter(key[:2] for key, _ in groups)
     rows = []
-    for key, group in steps.groupby(["position", "node", "kind"], sort=True):
-        position, node, kind = cast("tuple[int, str, str]", key)
-        here = (calls["position"] == position) & (calls["step"] == node)
-        there = calls[here & calls["trace_id"].isin(group["trace_id"])]
+    for (position, node, kind), group in groups:
+        there = at_step.get((position, node), grown.iloc[:0])
+        if kinds[position, node] > 1:
+            there = there[there["trace_id"].isin(group["trace_id"])]
         known = there[there["cached_tokens"].notna() & there["input_tokens"].notna()]
         prompt = int(known["input_tokens"].sum()) if len(known) else 0
         rows.append(

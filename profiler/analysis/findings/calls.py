@@ -61,10 +61,9 @@ def tail_calls(inquiry: Inquiry) -> Iterator[Finding]:
         evidence=evidence(
             calls,
             lost,
-            (
-                f"{duration(float(took))}, {duration(float(usual))} expected"
-                for took, usual in zip(lasted, expected, strict=True)
-            ),
+            lambda took, usual: f"{duration(float(took))}, {duration(float(usual))} expected",
+            lasted,
+            expected,
         ),
     )
 
@@ -117,7 +116,7 @@ def bundled_delivery(inquiry: Inquiry) -> Iterator[Finding]:
         where=concentrated(calls, np.where(burst, np.maximum(lost, 1.0), 0.0)),
         phase="delivery",
         evidence=evidence(
-            calls, np.where(burst, np.nan_to_num(held) + 1, 0.0), (f"end {duration(float(ns))} late" for ns in held)
+            calls, np.where(burst, np.nan_to_num(held) + 1, 0.0), lambda ns: f"end {duration(float(ns))} late", held
         ),
     )
 
@@ -149,7 +148,9 @@ def retries(inquiry: Inquiry) -> Iterator[Finding]:
         evidence=evidence(
             failed,
             numbers(failed["call_e2e_ns"]),
-            (f"{each} after {duration(float(ns))}" for each, ns in _errors(failed)),
+            lambda each, ns: f"{each} after {duration(float(ns))}",
+            failed["error_type"].fillna("error"),
+            numbers(failed["call_e2e_ns"]),
         ),
     )
 
@@ -183,7 +184,7 @@ def connections(inquiry: Inquiry) -> Iterator[Finding]:
         remedy=remedies[int(np.argmax(list(parts.values())))],
         where=concentrated(calls, spent),
         phase="client",
-        evidence=evidence(calls, spent, (f"{duration(float(ns))} until sent" for ns in spent)),
+        evidence=evidence(calls, spent, lambda ns: f"{duration(float(ns))} until sent", spent),
     )
 
 
@@ -210,7 +211,7 @@ def loop_lag(inquiry: Inquiry) -> Iterator[Finding]:
         remedy="Move blocking code out of coroutines (asyncio.to_thread), or use asynchronous libraries.",
         where=concentrated(calls, late),
         phase="delivery" if late.sum() >= held.sum() else "framework",
-        evidence=evidence(calls, late, (f"loop {duration(float(ns))} late" for ns in lag)),
+        evidence=evidence(calls, late, lambda ns: f"loop {duration(float(ns))} late", lag),
     )
 
 
@@ -257,7 +258,3 @@ def _tail_remedy(phase: str) -> str:
     return (
         "Look at the engine at these times: other load, preemption, garbage collection, throttling; hedge slow calls."
     )
-
-
-def _errors(failed: pd.DataFrame) -> Iterator[tuple[str, float]]:
-    return zip(failed["error_type"].fillna("error"), numbers(failed["call_e2e_ns"]), strict=True)

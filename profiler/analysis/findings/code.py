@@ -42,7 +42,7 @@ def slow_tools(inquiry: Inquiry) -> Iterator[Finding]:
             remedy="Make it faster, cache its answers, or start it earlier.",
             where=where,
             phase="tool",
-            evidence=evidence(group, group["drag"], (f"waited {duration(float(ns))} for" for ns in group["drag"])),
+            evidence=evidence(group, group["drag"], lambda ns: f"waited {duration(float(ns))} for", group["drag"]),
         )
 
 
@@ -50,14 +50,14 @@ def slow_tool_steps(inquiry: Inquiry) -> Iterator[Finding]:
     """Steps of several tools that all take long: none of them has a drag of its own, together they do."""
     tools = inquiry.measured.tools
     steps = inquiry.measured.steps[inquiry.measured.steps["kind"] == "tool"]
-    for key, group in steps.groupby(["position", "node"], sort=True):
-        position, name = cast("tuple[int, str]", key)
+    for name, group in steps.groupby("node", sort=True):
         gain = inquiry.gain(inquiry.per_chain(group, numbers(group["drag_ns"])))
-        inside = tools[(tools["position"] == position) & (tools["step"] == name)]
+        inside = tools[tools["step"] == name]
         alone = float(inquiry.per_chain(inside, numbers(inside["drag_ns"])).mean())
         if gain is None or gain.ns - alone < max(LEAST_SHARE * inquiry.mean_ns, gain.ns / 2):
             continue
-        where = where_of(int(position), name)
+        positions = group["position"].unique()
+        where = where_of(int(positions[0]), short(str(name))) if len(positions) == 1 else f"steps {short(str(name))}"
         yield Finding(
             kind="slow-tool-step",
             title=f"The chain waits {duration(gain.ns)} for the tools of {where} ({percent(gain.share)}).",
@@ -98,7 +98,7 @@ def serial(inquiry: Inquiry) -> Iterator[Finding]:
         remedy="Run them concurrently (asyncio.gather, LangGraph's ToolNode).",
         where=where_of(int(position), str(name)),
         phase="tool",
-        evidence=evidence(places, saved, (short(str(names)) for names in places["tools"])),
+        evidence=evidence(places, saved, lambda names: short(str(names)), places["tools"]),
     )
 
 
@@ -133,9 +133,8 @@ def framework_time(inquiry: Inquiry) -> Iterator[Finding]:
             evidence=evidence(
                 group,
                 lasted,
-                (
-                    f"{duration(float(ns))} before {before or 'the end'}"
-                    for ns, before in zip(lasted, group["before"], strict=True)
-                ),
+                lambda ns, before: f"{duration(float(ns))} before {before or 'the end'}",
+                lasted,
+                group["before"],
             ),
         )

@@ -50,7 +50,7 @@ def slow_prefill(inquiry: Inquiry) -> Iterator[Finding]:
             "decoding, priority.",
             where=where,
             phase="prefill",
-            evidence=evidence(calls, over, (f"prefill {duration(float(ns))}" for ns in time)),
+            evidence=evidence(calls, over, lambda ns: f"prefill {duration(float(ns))}", time),
         )
 
 
@@ -86,7 +86,7 @@ def slow_decode(inquiry: Inquiry) -> Iterator[Finding]:
             "model or adapter.",
             where=where,
             phase="decode",
-            evidence=evidence(calls, over, (f"{duration(float(ns))} per token" for ns in pace)),
+            evidence=evidence(calls, over, lambda ns: f"{duration(float(ns))} per token", pace),
         )
 
 
@@ -112,7 +112,7 @@ def queueing(inquiry: Inquiry) -> Iterator[Finding]:
         "allows, or add a replica.",
         where=concentrated(calls, waited),
         phase="queue",
-        evidence=evidence(calls, waited, (f"waited {duration(float(ns))}" for ns in waited)),
+        evidence=evidence(calls, waited, lambda ns: f"waited {duration(float(ns))}", waited),
     )
 
 
@@ -140,7 +140,7 @@ def decode_bound(inquiry: Inquiry) -> Iterator[Finding]:
         where=concentrated(calls, spent),
         phase="decode",
         evidence=evidence(
-            calls, spent, (f"{count(float(number))} tokens" for number in numbers(calls["output_tokens"]))
+            calls, spent, lambda number: f"{count(float(number))} tokens", numbers(calls["output_tokens"])
         ),
     )
 

@@ -9,7 +9,7 @@ would be saved.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -83,10 +83,17 @@ class Inquiry:
         return Gain(mean, share, float((per_chain > 0).mean()))
 
 
-def evidence(rows: pd.DataFrame, by: Any, note: Iterable[str] | None = None) -> tuple[Evidence, ...]:
-    """The rows with the largest values of `by`, at most five, and no two of one chain."""
+def evidence(rows: pd.DataFrame, by: Any, note: Callable[..., str] | None = None, *of: Any) -> tuple[Evidence, ...]:
+    """The rows with the largest values of `by`, at most five, and no two of one chain.
+
+    Args:
+        rows: with columns `trace_id` and, maybe, `span_id`.
+        by: a value for each.
+        note: words for one row, from its values in `of`; put only for the rows that are taken, out of a million.
+        of: arrays with a value for each row.
+    """
     by = np.nan_to_num(np.asarray(by, dtype=float))
-    notes: Sequence[str] = [""] * len(rows) if note is None else list(note)
+    told = [np.asarray(values) for values in of]
     found: dict[str, Evidence] = {}
     for at in np.argsort(-by, kind="stable"):
         if by[at] <= 0 or len(found) == _MOST_EVIDENCE:
@@ -94,7 +101,8 @@ def evidence(rows: pd.DataFrame, by: Any, note: Iterable[str] | None = None) -> 
         row = rows.iloc[int(at)]
         trace_id = str(row["trace_id"])
         span_id = str(row["span_id"]) if "span_id" in rows else None
-        found.setdefault(trace_id, Evidence(trace_id, span_id, notes[int(at)]))
+        words = "" if note is None else note(*(values[at] for values in told))
+        found.setdefault(trace_id, Evidence(trace_id, span_id, words))
     return tuple(found.values())
 
 

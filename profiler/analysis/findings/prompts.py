@@ -51,10 +51,9 @@ def prefix_cache(inquiry: Inquiry) -> Iterator[Finding]:
         evidence=evidence(
             calls,
             missed,
-            (
-                f"{count(cold)} of {count(all_)} prompt tokens computed again"
-                for cold, all_ in zip(missed, calls["prompt"], strict=True)
-            ),
+            lambda cold, all_: f"{count(cold)} of {count(all_)} prompt tokens computed again",
+            missed,
+            calls["prompt"],
         ),
     )
 
@@ -93,5 +92,5 @@ def prefix_break(inquiry: Inquiry) -> Iterator[Finding]:
         "text) at the end.",
         where=concentrated(calls, spent) or where,
         phase="prefill",
-        evidence=evidence(calls, spent, (f"{count(tokens)} tokens read again" for tokens in numbers(calls["prompt"]))),
+        evidence=evidence(calls, spent, lambda tokens: f"{count(tokens)} tokens read again", numbers(calls["prompt"])),
     )

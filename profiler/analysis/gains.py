@@ -25,25 +25,44 @@ def gains_without_phases(schedule: Schedule, phases: Phases) -> Mapping[str, int
 
     From the leaves up: each span's own work by phase, and what its children would give it.
     """
-    layout = schedule.layout
+    layout, low, high = schedule.layout, schedule.layout.low, schedule.layout.high
     gains: list[_Gains] = [{} for _ in layout.spans]
     for at in reversed(layout.order):
-        if not schedule.waited_for(at):
+        if low[at] > high[at]:
             continue
-        total = _own(phases, at, *schedule.tail(at))
-        for cluster in schedule.clusters(at):
-            if len(cluster.members) == 1:  # all that it gives is the parent's
-                member = cluster.members[0]
-                _add(total, _own(phases, at, cluster.entry, layout.low[member]))
-                _add(total, gains[member])
-                continue
-            lags = [
-                _own(phases, at, layout.low[member] - lag, layout.low[member])
-                for member, lag in zip(cluster.members, cluster.lags, strict=True)
-            ]
-            _add(total, _of_cluster(cluster, lags, [gains[member] for member in cluster.members]))
-        gains[at] = total
+        children = layout.below[at]
+        if at in schedule.forked:
+            gains[at] = _of_fork(schedule, phases, at, gains)
+        elif not children:
+            gains[at] = phases.own(at, low[at], high[at])
+        else:  # one after the other: all that a child gives is its parent's
+            total = gains[at]
+            ended = low[at]
+            for child in children:
+                if low[child] <= high[child]:
+                    _add(total, phases.own(at, ended, low[child]))
+                    _add(total, gains[child])
+                    ended = high[child]
+            _add(total, phases.own(at, ended, high[at]))
     return gains[0]
+
+
+def _of_fork(schedule: Schedule, phases: Phases, at: int, gains: list[_Gains]) -> _Gains:
+    low = schedule.layout.low
+    total: _Gains = {}
+    for cluster in schedule.clusters(at):
+        if len(cluster.members) == 1:
+            member = cluster.members[0]
+            _add(total, phases.own(at, cluster.entry, low[member]))
+            _add(total, gains[member])
+            continue
+        lags = [
+            phases.own(at, low[member] - lag, low[member])
+            for member, lag in zip(cluster.members, cluster.lags, strict=True)
+        ]
+        _add(total, _of_cluster(cluster, lags, [gains[member] for member in cluster.members]))
+    _add(total, phases.own(at, *schedule.tail(at)))
+    return total
 
 
 def _of_cluster(cluster: Cluster, lags: list[_Gains], gains: list[_Gains]) -> _Gains:
@@ -55,14 +74,6 @@ def _of_cluster(cluster: Cluster, lags: list[_Gains], gains: list[_Gains]) -> _G
         gain = length - cluster.length(shorter, sooner)
         if gain:
             found[phase] = gain
-    return found
-
-
-def _own(phases: Phases, at: int, start: int, end: int) -> _Gains:
-    found: _Gains = {}
-    if end > start:
-        for _, phase, since, until in phases.cut([(at, start, end)]):
-            found[phase] = found.get(phase, 0) + until - since
     return found
 
 

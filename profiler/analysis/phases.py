@@ -104,6 +104,15 @@ class Phases:
                 found.append((at, phase, start, end))
         return found
 
+    def own(self, at: int, start: int, end: int) -> dict[str, int]:
+        """Phase -> nanoseconds of a stretch of a span's own time."""
+        if end <= start:
+            return {}
+        phase = self._of[at]
+        if phase != _SPLIT and not self._given_up_ends:
+            return {phase: end - start}
+        return {phase: until - since for _, phase, since, until in self.cut([(at, start, end)])}
+
     def _in_call(self, at: int, start: int, end: int) -> list[PhasePiece]:
         call = self.layout.spans[self.layout.nearest[at]]
         after = "delivery" if sc.ENGINE_SOURCE in call.attributes else "unaccounted"

@@ -42,9 +42,8 @@ class Schedule:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.sequential = _is_sequential(
-            layout
-        )  # no two children of any span overlap: slack 0, drag is time on the path
+        self.forked = _forked(layout)  # spans whose children overlap
+        self.sequential = not self.forked  # if so, slack is 0 and drag is the time on the path
         self._clusters: dict[int, Sequence[Cluster]] = {}
         self._slacks: list[int] | None = None
         self._shared: tuple[list[int], dict[int, tuple[Cluster, int]]] | None = None
@@ -141,13 +140,16 @@ class Schedule:
         for at in layout.order:
             if not self.waited_for(at):
                 slacks[at] = max(0, end - layout.spans[at].end_ns)
-            elif not self.sequential:
-                for cluster in self.clusters(at) if layout.below[at] else ():
-                    if len(cluster.members) == 1:
+            elif at in self.forked:
+                for cluster in self.clusters(at):
+                    if len(cluster.members) == 1:  # most are, and have none of their own
                         slacks[cluster.members[0]] = slacks[at]
                         continue
                     for member, slack in zip(cluster.members, cluster.floats, strict=True):
                         slacks[member] = slacks[at] + slack
+            elif slacks[at]:
+                for child in layout.below[at]:
+                    slacks[child] = slacks[at]
         return slacks
 
     def _shared_ancestors(self) -> tuple[list[int], dict[int, tuple[Cluster, int]]]:
@@ -160,7 +162,7 @@ class Schedule:
                     shared[at] = at
                 elif at:
                     shared[at] = shared[self.layout.parents[at]]
-                for cluster in self.clusters(at) if self.waited_for(at) else ():
+                for cluster in self.clusters(at) if at in self.forked else ():
                     if len(cluster.members) > 1:
                         place_of.update((member, (cluster, number)) for number, member in enumerate(cluster.members))
             self._shared = shared, place_of
@@ -230,9 +232,11 @@ class Schedule:
             lags[member] = max(0, low - max(low - lag, cut))
 
 
-def _is_sequential(layout: Layout) -> bool:
+def _forked(layout: Layout) -> set[int]:
+    """Spans of whose children two overlap."""
     low, high = layout.low, layout.high
-    for children in layout.below:
+    forked: set[int] = set()
+    for parent, children in enumerate(layout.below):
         if len(children) < 2:  # noqa: PLR2004
             continue
         ended = low[children[0]]
@@ -240,6 +244,7 @@ def _is_sequential(layout: Layout) -> bool:
             if low[at] > high[at]:
                 continue
             if low[at] < ended:
-                return False
+                forked.add(parent)
+                break
             ended = high[at]
-    return True
+    return forked

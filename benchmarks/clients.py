@@ -59,6 +59,8 @@ class Load:
     model: str
     streams: int
     requests: int
+    tools: bool = False
+    """Answers are tool calls, as long as they get, instead of 128 tokens of words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ Client = Callable[[Load, Path], list[Measured]]
 
 def profiler(agent: str, load: Load, scratch: Path) -> list[Measured]:
     """`profiler run` on an agent of one call; the figures are those of its reports, computed from the spans on disk."""
+    agent = f"tools_{agent}" if load.tools else agent
     tasks = scratch / "tasks.json"
     questions = [{"id": str(number), "input": f"Count from {number}."} for number in range(load.requests)]
     tasks.write_text(json.dumps({"tasks": questions}), encoding="utf-8")

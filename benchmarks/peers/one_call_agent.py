@@ -1,4 +1,4 @@
-"""Two agents that make one streamed call of 128 tokens per task: one over httpx2, one with the OpenAI SDK."""
+"""Agents that make one streamed call per task: of 128 tokens over httpx2 or with the OpenAI SDK, or of a tool call."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx2
 from openai import AsyncOpenAI
+from tool_request import FIELDS
 
 OUTPUT_TOKENS = 128
 
@@ -25,7 +26,15 @@ def _sdk() -> AsyncOpenAI:
 
 async def over_httpx2(task: str) -> None:
     """Read the body to its end."""
-    body = {**_request(task), "ignore_eos": True, "min_tokens": OUTPUT_TOKENS}
+    await _read({**_request(task), "max_tokens": OUTPUT_TOKENS, "ignore_eos": True, "min_tokens": OUTPUT_TOKENS})
+
+
+async def tools_over_httpx2(task: str) -> None:
+    """The same with an answer that is a tool call, as long as it gets."""
+    await _read({**_request(task), **FIELDS})
+
+
+async def _read(body: dict[str, Any]) -> None:
     async with _client().stream("POST", f"{os.environ['OPENAI_BASE_URL']}/chat/completions", json=body) as response:
         response.raise_for_status()
         async for _ in response.aiter_raw():
@@ -34,7 +43,7 @@ async def over_httpx2(task: str) -> None:
 
 async def with_sdk(task: str) -> None:
     """Let the SDK parse every chunk."""
-    extra = {"ignore_eos": True, "min_tokens": OUTPUT_TOKENS}
+    extra = {"ignore_eos": True, "min_tokens": OUTPUT_TOKENS, "max_tokens": OUTPUT_TOKENS}
     async for _ in await _sdk().chat.completions.create(**_request(task), extra_body=extra):
         pass
 
@@ -43,6 +52,5 @@ def _request(task: str) -> dict[str, Any]:
     return {
         "model": os.environ["OPENAI_MODEL"],
         "messages": [{"role": "user", "content": task}],
-        "max_tokens": OUTPUT_TOKENS,
         "stream": True,
     }

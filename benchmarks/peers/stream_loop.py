@@ -1,6 +1,6 @@
 """A client as one writes it in a few lines: streams over httpx or httpx2, timed where the loop sees a line.
 
-    python stream_loop.py httpx|httpx2 '{"url", "model", "streams", "requests", "output_tokens"}'
+    python stream_loop.py httpx|httpx2 '{"url", "model", "streams", "requests", "output_tokens", "tools"}'
 
 Prints one JSON object per request: {"id", "ttft_ns", "tpot_ns", "error"}.
 """
@@ -14,18 +14,19 @@ import sys
 import time
 from typing import Any
 
+from tool_request import FIELDS
+
 
 async def one(client: Any, load: dict[str, Any], number: int) -> dict[str, Any]:
     """One request; a figure that the loop cannot tell is None."""
     body = {
         "model": load["model"],
         "messages": [{"role": "user", "content": f"Count from {number}."}],
-        "max_tokens": load["output_tokens"],
-        "min_tokens": load["output_tokens"],
-        "ignore_eos": True,
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+    length = load["output_tokens"]
+    body |= FIELDS if load["tools"] else {"max_tokens": length, "min_tokens": length, "ignore_eos": True}
     first_ns = last_ns = tokens = None
     request_id = f"loop-{number}"
     began_ns = time.perf_counter_ns()
@@ -36,7 +37,8 @@ async def one(client: Any, load: dict[str, Any], number: int) -> dict[str, Any]:
                     continue
                 now_ns = time.perf_counter_ns()
                 chunk = json.loads(line.removeprefix("data: "))
-                if chunk["choices"] and chunk["choices"][0]["delta"].get("content"):
+                delta = chunk["choices"][0]["delta"] if chunk["choices"] else {}
+                if delta.get("content") or delta.get("tool_calls"):
                     first_ns = first_ns or now_ns
                     last_ns = now_ns
                 tokens = (chunk.get("usage") or {}).get("completion_tokens") or tokens

@@ -145,3 +145,7 @@ def test_the_tables_show_figures_in_their_units():
     assert "| httpx2, bytes read and dropped, recorded | 31.5 | 30.0 to 33.0 | 1.50 |" in table
     ran = Ran(1, 1, 0, 0, [50 * 2**20, 51 * 2**20, 51 * 2**20, 52 * 2**20])
     assert "| a | 50.0 | 51.0 | 51.0 | 52.0 | 214 |" in capacity.memory_table({"a": ran})
+
+
+def test_a_check_takes_the_turn_that_speaks_most_for_recording():
+    assert capacity.ratio_bounds({"bare": [10.0, 20.0], "recorded": [14.0, 40.0]}) == (1.4, 2.0)

@@ -14,6 +14,14 @@ Value = Any  # str | bool | int | float | tuple of these
 _NO_ATTRIBUTES: Mapping[str, Value] = {}
 
 
+class Event(NamedTuple):
+    """Something that happened within a span. Spans of our own have none; other instrumentations tell first tokens."""
+
+    name: str
+    time_ns: int  # since the epoch; 0 if it is not told
+    attributes: Mapping[str, Value] = _NO_ATTRIBUTES
+
+
 class Span(NamedTuple):
     """One span of a trace. Times are nanoseconds since the epoch.
 
@@ -30,6 +38,7 @@ class Span(NamedTuple):
     failed: bool = False
     message: str = ""
     service: str = ""
+    events: Sequence[Event] = ()
 
     @property
     def duration_ns(self) -> int:

@@ -122,7 +122,7 @@ class ChainRows:
         span, unit, step = self.layout.spans[at], self.units.of[at], self.layout.step[at]
         get = span.attributes.get
         times_us: Sequence[int] = get(sc.CHUNK_TIMES_US) or ()
-        output_tokens, first_ns = get(sc.OUTPUT_TOKENS), ttft_ns(times_us)
+        output_tokens, first_ns = get(sc.OUTPUT_TOKENS), ttft_ns(times_us, get(sc.RESPONSE_TTFC))
         queue_ns, prefill_ns, decode_ns = get(sc.ENGINE_QUEUE_NS), get(sc.ENGINE_PREFILL_NS), get(sc.ENGINE_DECODE_NS)
         pace = None
         if get(sc.REQUEST_CHOICES, 1) == 1:

@@ -15,6 +15,7 @@ _FEW = 20  # tokens among which one makes too much of a difference
 _FEWEST_GAPS = 3  # of which a median says something
 _EVEN = 0.25  # how far a stream's length may be from that of an even pace
 _LARGEST_CHUNK = 16  # tokens that a server puts into each chunk; more at once were held back
+_MOST_S = 1e9  # seconds that a span's attribute is believed
 _SAME_PACE = 0.1  # how far the client's figure may be from the engine's own if both are of the same tokens
 
 
@@ -25,13 +26,18 @@ class Tpot(NamedTuple):
     source: str
 
 
-def ttft_ns(times_us: Sequence[int]) -> int | None:
+def ttft_ns(times_us: Sequence[int], told_s: float | None = None) -> int | None:
     """Time to first token: from the request's sending to the first chunk that bears output; None without one.
 
     Args:
         times_us: arrivals of the chunks that bear output, in microseconds after the sending.
+        told_s: what the span tells where it has no arrivals, in seconds: another instrumentation's figure, which may
+            run from the call's start and to a chunk that bears nothing.
     """
-    return int(times_us[0]) * 1000 if times_us else None
+    if times_us:
+        return int(times_us[0]) * 1000
+    told = isinstance(told_s, int | float) and 0 <= told_s < _MOST_S
+    return round(told_s * 1e9) if told_s is not None and told else None
 
 
 def tpot(

@@ -14,9 +14,9 @@ from typing import BinaryIO, Final
 
 import pyarrow as pa
 
+from profiler.analysis.foreign import trace_of
 from profiler.analysis.model import Span, Trace
 from profiler.analysis.tables import columns_of
-from profiler.analysis.tree import build_trace
 from profiler.store import arrow
 from profiler.store.parse import MALFORMED, spans_of_line
 
@@ -102,7 +102,7 @@ def gathered(path: Path, lines: Sequence[tuple[int, int]], ids: Sequence[str]) -
             waiting.setdefault(trace_id, []).extend(found.get(trace_id, ()))
             left[trace_id] -= 1
             if not left[trace_id]:
-                yield build_trace(waiting.pop(trace_id))
+                yield trace_of(waiting.pop(trace_id))
 
 
 def _lines(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, bytes]]:
@@ -139,7 +139,7 @@ def _whole_traces(lines: Iterable[tuple[int, bytes]], seen: _Seen) -> Iterator[T
             seen.traces.append(trace_id)
             seen.offsets.append(offset)
             seen.lengths.append(len(line))
-            trace = build_trace(group)
+            trace = trace_of(group)
             if trace is None:
                 seen.rootless.append(trace_id)
             else:

@@ -13,13 +13,15 @@ from typing import Any
 
 import msgspec
 
-from profiler.analysis.model import Span
+from profiler.analysis.model import Event, Span
+from profiler.store.dialects import hexadecimal, normal
 
 # What reading a line may raise: it is not OTLP JSON.
 MALFORMED = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
 
 _STATUS_ERROR = (2, "STATUS_CODE_ERROR")
 _NO_PARENT = (None, "", "0000000000000000")
+_BASE64_LENGTH = 24  # of a trace id; in hexadecimal it has 32 characters
 _LATEST_NS = 2**63
 _ABSENT = msgspec.Raw(b"")
 
@@ -46,6 +48,12 @@ class _Status(msgspec.Struct, gc=False):
     message: str = ""
 
 
+class _RawEvent(msgspec.Struct, gc=False):
+    name: str = ""
+    timeUnixNano: int = 0  # noqa: N815
+    attributes: list[_Attribute] | None = None
+
+
 class _RawSpan(msgspec.Struct, gc=False):
     traceId: str  # noqa: N815
     spanId: str  # noqa: N815
@@ -55,6 +63,7 @@ class _RawSpan(msgspec.Struct, gc=False):
     name: str = ""
     attributes: list[_Attribute] | None = None
     status: _Status | None = None
+    events: list[_RawEvent] | None = None
 
 
 class _ScopeSpans(msgspec.Struct, gc=False):
@@ -89,7 +98,7 @@ def spans_of_line(line: bytes) -> list[Span]:
     try:
         return _spans_of_structs(_decode(line))
     except (msgspec.MsgspecError, *MALFORMED):
-        return list(_spans_of(json.loads(line)))
+        return list(_spans_of(normal(json.loads(line))))
 
 
 # --- the quick way ---------------------------------------------------------------------------------------
@@ -107,6 +116,8 @@ def _spans_of_structs(document: _Document) -> list[Span]:
                 parent, start_ns, end_ns = raw.parentSpanId, raw.startTimeUnixNano, raw.endTimeUnixNano or 0
                 if not 0 <= start_ns < _LATEST_NS or not 0 <= end_ns < _LATEST_NS:
                     raise _no_time(start_ns, end_ns)
+                if len(raw.traceId) == _BASE64_LENGTH:
+                    raise ValueError("ids in base64: for the thorough way")
                 span = Span(
                     raw.traceId.lower(),
                     raw.spanId.lower(),
@@ -118,9 +129,14 @@ def _spans_of_structs(document: _Document) -> list[Span]:
                     raw.status is not None and raw.status.code in _STATUS_ERROR,
                     raw.status.message if raw.status is not None else "",
                     service,
+                    _events(raw.events) if raw.events else (),
                 )
                 add(span)
     return found
+
+
+def _events(raw: Sequence[_RawEvent]) -> tuple[Event, ...]:
+    return tuple(Event(each.name, each.timeUnixNano, _of_structs(each.attributes or ())) for each in raw)
 
 
 def _of_structs(attributes: Sequence[_Attribute]) -> dict[str, Any]:
@@ -191,9 +207,9 @@ def _span(raw: dict[str, Any], service: str) -> Span:
     if not 0 <= start_ns < _LATEST_NS or not 0 <= end_ns < _LATEST_NS:
         raise _no_time(start_ns, end_ns)
     return Span(
-        trace_id=raw["traceId"].lower(),
-        span_id=raw["spanId"].lower(),
-        parent_id=None if parent in _NO_PARENT else parent.lower(),
+        trace_id=hexadecimal(raw["traceId"]),
+        span_id=hexadecimal(raw["spanId"]),
+        parent_id=None if parent in _NO_PARENT else hexadecimal(parent),
         name=str(raw.get("name", "")),
         start_ns=start_ns,
         end_ns=end_ns,
@@ -201,6 +217,10 @@ def _span(raw: dict[str, Any], service: str) -> Span:
         failed=status.get("code") in _STATUS_ERROR,
         message=str(status.get("message", "")),
         service=service,
+        events=tuple(
+            Event(str(each.get("name", "")), int(each.get("timeUnixNano", 0)), _attributes(each.get("attributes")))
+            for each in raw.get("events") or ()
+        ),
     )
 
 

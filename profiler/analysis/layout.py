@@ -54,6 +54,7 @@ class Layout:
         kinds = list(enumerate(self.kind))
         self.calls = [at for at, kind in kinds if kind == CALL]
         self.tools = [at for at, kind in kinds if kind == TOOL]
+        self._leave_out_what_phases_tell()
 
     def _descend(self) -> None:
         # One loop with everything in it: this is done for every span of a million.
@@ -86,6 +87,26 @@ class Layout:
                     outermost[at] = at
                 if kind == CALL:
                     call[at] = at
+
+    def _leave_out_what_phases_tell(self) -> None:
+        """Take the window of the engine's own span in a call that has spans for the engine's phases.
+
+        call    |--------------------------|
+        phases     |queue| prefill |decode|
+        request   |-----------------------|      the same time once more: nobody waits for both
+        """
+        spans, kinds = self.spans, self.kind
+        for call in self.calls:
+            children = self.below[call]
+            others = [at for at in children if not kinds[at] and sc.PHASE not in spans[at].attributes]
+            if not others or not any(spans[at].phase is not None for at in children):
+                continue
+            # What the client recorded itself is another matter: that it may have waited for.
+            taken = [at for at in others if spans[at].service not in ("", spans[call].service)]
+            for at in taken:  # grows while it is walked
+                self.clipped = True
+                self.high[at] = self.low[at] - 1
+                taken += self.below[at]
 
     def ordered(self, at: int) -> list[int]:
         """Children by the end of their windows, the last to end last; of equals, the one that began first is last."""

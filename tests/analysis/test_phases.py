@@ -233,6 +233,30 @@ def test_a_span_of_another_library_is_part_of_what_it_is_in():
     ]
 
 
+@pytest.mark.parametrize(("service", "hidden"), [("vllm", False), ("agent", True)])
+def test_the_engines_own_span_does_not_hide_the_phases_beside_it(service, hidden):
+    # call    |-----------------------------|
+    # phases        |prefill|---decode---|
+    # request     |------------------------|     the same time, told by the engine itself
+    # model          |--|                        below the request
+    def of(span, name):
+        return span._replace(service=name)
+
+    built = trace(
+        of(root(0, 100), "agent"),
+        of(call("c", 0, 100, attributes={**ENGINE, sc.SENT_NS: 0}), "agent"),
+        of(engine_phase("prefill", 20, 40, "c"), "agent"),
+        of(engine_phase("decode", 40, 90, "c"), "agent"),
+        of(span("request", 10, 95, "c"), service),
+        of(span("model", 20, 30, "request"), service),
+    )
+    if hidden:  # something of the client's own, which really is the last to end
+        assert {phase for phase, _, _ in phases_of(built)} == {"delivery"}
+    else:
+        expected = [("delivery", 0, 20), ("prefill", 20, 40), ("decode", 40, 90), ("delivery", 90, 100)]
+        assert phases_of(built) == expected
+
+
 def test_a_phase_that_nobody_knows_is_not_invented():
     built = trace(root(0, 100), call("c", 0, 100, attributes={**ENGINE}), span("x", 20, 40, "c", {sc.PHASE: "compile"}))
     assert {phase for phase, _, _ in phases_of(built)} <= set(PHASES)

@@ -158,11 +158,8 @@ class Answer:
         rewriter = self._rewriter
         if rewriter is None:
             return None
-        said = rewriter.next_text()
-        if said is not None:
-            return self._pattern.with_text(said)
-        delta = rewriter.next_delta()
-        return None if delta is None else self._pattern.with_delta(delta)
+        members = rewriter.next_members()
+        return None if members is None else self._pattern.with_members(members)
 
     def _event(self, data: bytes, raw: bytes, now_ns: int) -> bytes:
         """Account for one event; the bytes that the agent sees in its place."""

@@ -9,8 +9,6 @@ same object with another text. Parsing it would take several times as long, in a
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 _KEYS = (b'"content":"', b'"content": "')
@@ -75,10 +73,6 @@ class Pattern:
         self._in_vain = 0
         return said
 
-    def with_text(self, text: str) -> bytes:
-        """A block of the form with another text."""
-        return self._head + orjson.dumps(text)[1:-1] + self._tail
-
-    def with_delta(self, delta: dict[str, Any]) -> bytes:
-        """A block of the form with other members, at least one, in place of the text."""
-        return self._delta + orjson.dumps(delta)[1:-1] + self._tail[1:]
+    def with_members(self, members: bytes) -> bytes:
+        """A block of the form whose delta has other members, at least one; they come as JSON without its braces."""
+        return self._delta + members + self._tail[1:]

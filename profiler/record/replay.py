@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from profiler.record.protocol import TEXT, Json
 from profiler.script import ScriptedCall
 
@@ -130,24 +132,24 @@ class StreamRewriter:
         self._segments = [scripted.content, *arguments]
         self._length = sum(map(len, self._segments))
 
-    def next_text(self) -> str | None:
-        """What stands for a chunk of one token that brings text alone; None, and nothing done, if more would stand."""
-        seen = self._tokens_seen + 1
-        upto = self._length if seen >= self._tokens else self._length * seen // self._tokens
-        if self._text or self._choices > 1 or upto > len(self._segments[0]):
-            return None
-        self._tokens_seen = seen
-        part = self._segments[0][self._sent : upto]
-        self._sent = max(self._sent, upto)
-        return part
+    def next_members(self) -> bytes | None:
+        """What stands for a chunk of one token that brings text alone: the members of its delta, as JSON.
 
-    def next_delta(self) -> Json | None:
-        """The same, whatever it brings; None for text completions and several choices."""
+        None, and nothing done, for text completions and several choices.
+        """
         if self._text or self._choices > 1:
             return None
         self._tokens_seen = seen = self._tokens_seen + 1
         upto = self._length if seen >= self._tokens else self._length * seen // self._tokens
-        return self._advance(upto) or {"content": ""}
+        at, low, high = self._at, self._sent - self._begin, upto - self._begin
+        segment = self._segments[at]
+        if 0 < low < high <= len(segment):  # nearly always it goes on with what it is in
+            self._sent = upto
+            part = orjson.dumps(segment[low:high])
+            if at == 0:
+                return b'"content":' + part
+            return b'"tool_calls":[{"index":%d,"function":{"arguments":%b}}]' % (at - 1, part)
+        return orjson.dumps(self._advance(upto) or {"content": ""})[1:-1]
 
     def rewrite(self, chunk: Json, *, token: bool) -> Json:
         """The chunk with the script's words in place of the engine's; the input is not changed."""

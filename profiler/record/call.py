@@ -75,6 +75,7 @@ class Call:
         self._line: Line | None = None
         # Blocks that have reached the agent and were not read yet, with the counter's value; None while that cannot be.
         self._tape: list[tuple[bytes, int]] | None = None
+        self._is_stream = False
         self._may_tape = False
         self._all_passes = context.adaptation.usage_wanted  # no chunk has to be taken out for the agent
         self._handed_over_ns: int | None = None
@@ -130,6 +131,7 @@ class Call:
             if self._ctx.content_bytes <= ONE_WRITE_BYTES and self._sent_ns <= wrote_ns <= self._headers_ns:
                 self._sent_ns = wrote_ns
         self._answer.begin(status, content_type, content_encoding)
+        self._is_stream = self._answer.is_stream
         self._may_tape = self._answer.passes_through
         self._tape = [] if self._may_tape else None
 
@@ -170,9 +172,10 @@ class Call:
     def _feed_now(self, block: bytes) -> bytes:
         if self._tape:
             self._read_tape()
-        answer, cost = self._answer, self._cost
-        if not answer.is_stream:
+        answer = self._answer
+        if not self._is_stream:
             return answer.feed(block, self._arrival_ns())
+        cost = self._cost
         cost.chunks = chunks = cost.chunks + 1
         timed = chunks % TIME_EVERY == 0
         began_ns = costs.now_ns() if timed else 0
@@ -193,9 +196,8 @@ class Call:
 
     def end_of_body(self) -> bytes:
         """The engine's answer is over: what the agent still has to get."""
-        answer = self._answer
-        now_ns = self._arrival_ns()
-        if self._tape is not None or not (answer.is_stream or answer.holds_body):
+        answer, now_ns = self._answer, self._arrival_ns()
+        if self._tape is not None or not (self._is_stream or answer.holds_body):
             self._body_end_ns = now_ns  # the agent has it all: there is time to read it
             return b""
         return answer.end(now_ns)

@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from profiler.analysis.compounding import Compounding
+from profiler.analysis.explain import Explanation
 from profiler.analysis.summary import StepRow, Summary
+from profiler.report.findings import finding_table, seldom_on_path
 from profiler.report.text import count, duration, percent, plural, safe, size
 from profiler.stats.quantiles import Quantile, chains_needed
 from profiler.store.manifest import Manifest, RecordingCost
@@ -24,15 +26,17 @@ _CALL_COLUMNS = ("#", "node", *_OF_CALLS)
 
 
 def render(
-    summary: Summary,
+    explanation: Explanation,
     manifest: Manifest | None,
     caveats: Sequence[str],
     *,
     source: str,
     width: int = 100,
     color: bool = False,
+    everything: bool = False,
 ) -> str:
-    """The whole report as text, with escape codes only if `color`."""
+    """The whole report as text, with escape codes only if `color`; all findings with their grounds if `everything`."""
+    summary = explanation.summary
     console = Console(
         file=io.StringIO(),
         width=max(width, 60),
@@ -43,12 +47,14 @@ def render(
         emoji=False,
         legacy_windows=False,
     )
-    console.print(Text(_title(manifest, source), style="bold"))
+    console.print(Text(title(manifest, source), style="bold"))
     if manifest is not None:
-        console.print(Text(f"{'Trajectory':<12}{safe(_trajectory(manifest))}"))
-    for line in _head(summary):
-        console.print(line)
+        console.print(Text(f"{'Trajectory':<12}{safe(trajectory(manifest))}"))
+    for name, line in head_lines(summary):
+        console.print(escape(safe(f"{name:<12}{line}")))
     if summary.total_ns:
+        console.print()
+        console.print(finding_table(explanation.findings, everything=everything))
         console.print()
         console.print(_phase_table(summary))
         console.print()
@@ -56,8 +62,8 @@ def render(
         for table in _step_tables(summary, console):
             console.print(table)
         console.print()
-        for line in _conclusions(summary):
-            console.print(line)
+        for line in [*_conclusions(summary), *seldom_on_path(explanation)]:
+            console.print(escape(safe(line, 400)))
     if caveats:
         console.print()
         for caveat in caveats:
@@ -69,7 +75,8 @@ def render(
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
-def _title(manifest: Manifest | None, source: str) -> str:
+def title(manifest: Manifest | None, source: str) -> str:
+    """What ran against what."""
     if manifest is None:
         return safe(f"Chains in {source}", 300)
     engine = manifest.engine
@@ -86,29 +93,29 @@ def _title(manifest: Manifest | None, source: str) -> str:
     return safe(f"{agent} against {served}{load}", 300)
 
 
-def _trajectory(manifest: Manifest) -> str:
+def trajectory(manifest: Manifest) -> str:
+    """Who decided what the agent did."""
     if manifest.script is None:
         return "free: the model decides what happens"
     return f"pinned by {manifest.script.get('path', 'a script')}: the engine's time, the script's words"
 
 
-def _head(summary: Summary) -> list[str]:
+def head_lines(summary: Summary) -> list[tuple[str, str]]:
+    """What there is to report on, as name and text."""
     good = summary.chains - summary.failed
     kept_apart = [f"{summary.failed} failed"]
     if summary.warmup:
         kept_apart.append(f"{summary.warmup} for warm-up left out")
-    lines = [f"{'Chains':<12}{good} ended well, {', '.join(kept_apart)}"]
+    lines = [("Chains", f"{good} ended well, {', '.join(kept_apart)}")]
     if summary.e2e_p50 and summary.e2e_p95 and summary.calls_mean is not None:
-        lines.append(f"{'End to end':<12}p50 {_quantile(summary.e2e_p50)}   p95 {_quantile(summary.e2e_p95)}")
+        lines.append(("End to end", f"p50 {_quantile(summary.e2e_p50)}   p95 {_quantile(summary.e2e_p95)}"))
         spread = "" if summary.calls_min == summary.calls_max else f" ({summary.calls_min} to {summary.calls_max})"
-        lines.append(f"{'LLM calls':<12}{count(round(summary.calls_mean, 1))} per chain{spread}")
+        lines.append(("LLM calls", f"{count(round(summary.calls_mean, 1))} per chain{spread}"))
         coverage = summary.joined_calls / summary.calls if summary.calls else 0
         source = f" from {', '.join(summary.timing_sources)}" if summary.timing_sources else ""
-        lines.append(
-            f"{'Joined':<12}engine timing for {summary.joined_calls} of {plural(summary.calls, 'call')}"
-            f" ({percent(coverage)}){source}"
-        )
-    return [escape(safe(line)) for line in lines]
+        timed = f"engine timing for {summary.joined_calls} of {plural(summary.calls, 'call')}"
+        lines.append(("Joined", f"{timed} ({percent(coverage)}){source}"))
+    return lines
 
 
 def _quantile(estimate: Quantile) -> str:
@@ -188,7 +195,7 @@ def _conclusions(summary: Summary) -> list[str]:
         lines.append(f"  trace {slow.trace_id}, span {slow.span_id}")
     if summary.compounding is not None:
         lines.append(compounding_sentence(summary.compounding))
-    return [escape(safe(line, 400)) for line in lines]
+    return lines
 
 
 def cost_sentence(cost: RecordingCost, summary: Summary) -> str:

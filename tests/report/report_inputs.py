@@ -1,5 +1,6 @@
 """What the tests of the reports share: the small run of the analysis tests, and a manifest."""
 
+import dataclasses
 import functools
 import sys
 from pathlib import Path
@@ -11,14 +12,31 @@ if str(ANALYSIS) not in sys.path:
 import runs  # noqa: E402
 from runs import chain  # noqa: E402
 
-from profiler.analysis.summary import summarise  # noqa: E402
+from profiler.analysis.explain import explain  # noqa: E402
+from profiler.analysis.finding import Evidence, Finding  # noqa: E402
 from profiler.analysis.tables import build_tables  # noqa: E402
 from profiler.report.caveats import caveats  # noqa: E402
+from profiler.report.distributions import facts_of  # noqa: E402
+from profiler.report.html import render_html  # noqa: E402
+from profiler.report.markdown import render_markdown  # noqa: E402
+from profiler.report.picture import Packer, picture  # noqa: E402
 from profiler.report.structured import render_json  # noqa: E402
 from profiler.report.terminal import render  # noqa: E402
 from profiler.store.manifest import Manifest  # noqa: E402
 
-__all__ = ["chain", "manifest", "report_json", "report_text", "small_run", "summary_of"]
+__all__ = [
+    "chain",
+    "explained",
+    "explanation_of",
+    "finding",
+    "manifest",
+    "report_json",
+    "report_markdown",
+    "report_page",
+    "report_text",
+    "small_run",
+    "summary_of",
+]
 
 
 _SMALL = tuple(runs.small_run())
@@ -39,8 +57,12 @@ def manifest(**changes):
     return Manifest.model_validate({**facts, **changes})
 
 
+def explanation_of(traces):
+    return _small_explanation() if traces is _SMALL else explain(build_tables(traces))
+
+
 def summary_of(traces):
-    return _small_summary() if traces is _SMALL else summarise(build_tables(traces))
+    return explanation_of(traces).summary
 
 
 def small_run():
@@ -49,16 +71,59 @@ def small_run():
 
 
 @functools.cache
-def _small_summary():
-    return summarise(build_tables(_SMALL))
+def _small_explanation():
+    return explain(build_tables(_SMALL))
 
 
-def report_text(traces, run=None, *, notes=(), source="traces/run", width=110, color=False):
-    summary = summary_of(traces)
-    return render(summary, run, caveats(summary, run, list(notes)), source=source, width=width, color=color)
+def finding(number=1, **changes):
+    """A finding as the analysis makes them."""
+    facts = {
+        "kind": "slow-tool",
+        "title": f"The chain waits {number}00 ms for tool search.",
+        "detail": "Its drag: how much sooner the chain would end if it took no time.",
+        "gain_ns": 90e6,
+        "share": 0.1,
+        "condition": "nothing else takes its place",
+        "remedy": "Make it faster.",
+        "where": "step 2 (tools)",
+        "phase": "tool",
+        "evidence": (Evidence("aa", "t1", "45.0 ms"), Evidence("not drawn", None, "")),
+    }
+    return Finding(**{**facts, **changes})
+
+
+def explained(findings=(), **changes):
+    """The small run's explanation with findings of our own: how the analysis words them is its own tests' matter."""
+    plain = {"findings": tuple(findings), "on_path": (), "repairs": (), **changes}
+    return dataclasses.replace(_small_explanation(), **plain)
+
+
+def remarks_of(explanation, run, notes=()):
+    return caveats(explanation.summary, run, list(notes))
+
+
+def report_text(traces, run=None, *, notes=(), source="traces/run", width=110, color=False, everything=False):
+    told = explanation_of(traces)
+    look = {"width": width, "color": color, "everything": everything}
+    return render(told, run, remarks_of(told, run, notes), source=source, **look)
 
 
 def report_json(traces, run=None, *, notes=()):
     tables = build_tables(traces)
-    summary = summarise(tables)
-    return render_json(summary, tables, run, caveats(summary, run, list(notes)))
+    told = explain(tables)
+    return render_json(told, tables, run, remarks_of(told, run, notes))
+
+
+def report_markdown(traces, run=None, *, notes=(), source="traces/run", everything=False):
+    told = explanation_of(traces)
+    return render_markdown(told, run, remarks_of(told, run, notes), source=source, everything=everything)
+
+
+def report_page(traces, run=None, *, notes=(), source="traces/run"):
+    """The HTML report with a picture of every chain."""
+    tables = build_tables(traces)
+    told = explain(tables)
+    packer, facts = Packer(), facts_of(tables.calls, tables.tools)
+    drawn = {trace.trace_id: packer.pack(picture(trace, facts)) for trace in traces}
+    pictures = (drawn, packer.names)
+    return render_html(told, tables, run, remarks_of(told, run, notes), source=source, pictures=pictures)

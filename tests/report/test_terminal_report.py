@@ -6,12 +6,13 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_inputs import chain, manifest, report_text, small_run, summary_of
+from report_inputs import chain, explained, explanation_of, finding, manifest, report_text, small_run
 from rich.cells import cell_len
 from rich.text import Text
 
 from profiler import semconv as sc
 from profiler.analysis.compounding import Compounding
+from profiler.analysis.explain import OnPath
 from profiler.analysis.model import Span
 from profiler.report.caveats import caveats
 from profiler.report.terminal import compounding_sentence, render
@@ -50,9 +51,8 @@ def named_run(name, *, failed=False):
 
 
 def test_the_report_reads_as_expected():
-    text = report_text(small_run(), manifest())
-    assert text == GOLDEN
-    assert text.endswith("\n")
+    told = explained([finding()])
+    assert render(told, manifest(), caveats(told.summary, manifest(), []), source="x", width=110) == GOLDEN
 
 
 GOLDEN = """\
@@ -62,6 +62,11 @@ Chains      2 ended well, 1 failed, 1 for warm-up left out
 End to end  p50 900 ms [no interval below 6 chains]   p95 990 ms [95%: above 800 ms; an upper bound takes 72]
 LLM calls   2.5 per chain (2 to 3)
 Joined      engine timing for 1 of 4 calls (25%) from vllm.metrics
+
+Findings
+#     gain  of chain  what it is, and what to do
+1  90.0 ms       10%  The chain waits 100 ms for tool search.
+                      Step 2 (tools): Make it faster.
 
 Where the time goes
 phase        share  per chain
@@ -107,8 +112,7 @@ def test_without_a_manifest_the_title_names_the_file():
 
 
 def test_many_chains_have_both_bounds():
-    one = small_run()[0]
-    text = report_text([one] * 72)
+    text = report_text([chain(f"{number:032x}", 0, 1000, []) for number in range(72)])
     assert "p50 1.00 s [95%: 1.00 s to 1.00 s]   p95 1.00 s [95%: 1.00 s to 1.00 s]" in text
 
 
@@ -116,7 +120,7 @@ def test_many_chains_have_both_bounds():
 def test_without_a_good_chain_there_is_a_head_and_no_table(traces):
     text = report_text(traces, manifest())
     assert "Chains      0 ended well" in text
-    for absent in ("End to end", "Where the time goes", "Steps", "Slowest", "How delays compound"):
+    for absent in ("End to end", "Findings", "Where the time goes", "Steps", "Slowest", "How delays compound"):
         assert absent not in text
 
 
@@ -179,11 +183,11 @@ HOSTILE = [
 
 def both_reports(name):
     """Good and failed chains in which everything has one name: with a manifest, and as a file of that name."""
-    summary = summary_of([named_run(name), named_run(name, failed=True)])
+    told = explanation_of([named_run(name), named_run(name, failed=True)])
     engine = dict.fromkeys(("name", "version", "device", "model"), name)
     run = manifest(status="failed", error=name, agent={"name": name}, engine=engine)
     return [
-        render(summary, given_run, caveats(summary, given_run, [name]), source=name, width=400)
+        render(told, given_run, caveats(told.summary, given_run, [name]), source=name, width=400, everything=True)
         for given_run in (run, None)
     ]
 
@@ -214,7 +218,7 @@ def test_markup_in_a_name_is_shown_as_it_is(name):
     assert f"! note {name}\n" in failed
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.text(st.characters(exclude_categories=()), min_size=1, max_size=60), st.sampled_from([60, 80, 140]))
 def test_any_name_can_be_reported_at_any_width(name, width):
     text = report_text([named_run(name)], notes=[name], source=name, width=width)
@@ -229,8 +233,76 @@ def test_a_long_name_is_cut_and_says_so():
 
 
 def test_the_renderer_returns_text_and_prints_nothing(capsys):
-    assert isinstance(render(summary_of(small_run()), None, [], source="x"), str)
+    assert isinstance(render(explanation_of(small_run()), None, [], source="x"), str)
     assert capsys.readouterr() == ("", "")
+
+
+def rendered(told, **look):
+    return render(told, None, [], source="x", **{"width": 110, **look})
+
+
+def test_five_findings_are_shown_and_the_rest_when_asked_for():
+    told = explained([finding(number) for number in range(1, 8)])
+    text = rendered(told)
+    assert "5  90.0 ms       10%  The chain waits 500 ms for tool search." in text
+    assert "600 ms for tool search" not in text
+    assert "and 2 more with --all" in text
+    assert "(gains overlap: they do not add up)" in text
+    everything = rendered(told, everything=True)
+    assert "700 ms for tool search" in everything
+    assert "with --all" not in everything
+
+
+def test_with_everything_a_finding_tells_its_grounds_condition_and_evidence():
+    text = rendered(explained([finding()]), everything=True)
+    for part in (
+        "Its drag",
+        "Holds if: nothing else takes its place",
+        "See trace aa, span t1: 45.0 ms",
+        "See trace not drawn",
+    ):
+        assert part in text
+    assert "Its drag" not in rendered(explained([finding()]))
+
+
+def test_a_finding_whose_gain_cannot_be_told_has_none():
+    text = rendered(explained([finding(gain_ns=None, share=None)]))
+    assert re.search(r"1 +— +— +The chain waits", text)
+
+
+def test_the_place_is_not_said_twice():
+    assert "Tool search: Make" not in rendered(explained([finding(where="tool search")]))
+
+
+def test_without_findings_it_is_said_that_none_stands_out():
+    assert "no single cause stands out of the noise" in rendered(explained())
+
+
+def on_path(**changes):
+    facts = {"position": 2, "name": "search", "kind": "one tool", "chains": 2, "share": 0.83, "path_ns": 60e6}
+    return OnPath(**{**facts, "drag_ns": 50e6, "slack_ns": 0.0, **changes})
+
+
+def test_what_chains_wait_for_only_sometimes_is_told():
+    text = flat(rendered(explained(on_path=(on_path(), on_path(name="model", share=1.0)))))
+    assert "Step 2's search is on the critical path in 83% of the chains: without it they would gain 50.0 ms" in text
+    assert "Step 2's model" not in text
+
+
+def test_what_is_never_waited_for_is_told_with_its_slack():
+    text = flat(rendered(explained(on_path=(on_path(share=0.0, drag_ns=0.0, slack_ns=7e6),))))
+    assert "Step 2's search is never what the chains wait for: it may take 7.00 ms longer for free" in text
+
+
+def test_places_with_next_to_nothing_to_gain_are_not_worth_a_line():
+    assert "critical path in" not in rendered(explained(on_path=(on_path(drag_ns=1e5),)))
+
+
+@pytest.mark.parametrize("width", [60, 80, 110])
+def test_findings_fit_into_any_width(width):
+    long = finding(title="word " * 60, remedy="remedy " * 40, where="w" * 200)
+    told = explained([long, finding(2)], on_path=(on_path(name="n" * 300),))
+    assert max(cell_len(line) for line in rendered(told, width=width, everything=True).splitlines()) <= width
 
 
 COST = {

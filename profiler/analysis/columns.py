@@ -86,6 +86,9 @@ CALLS: Mapping[str, str] = {
     "previous_messages": "Int64",
     "tools_changed": "boolean",
     "broken_at_chars": "Int64",
+    "opening_digest": "Int64",
+    "opening_chars": "Int64",
+    "prompt_chars": "Int64",
 }
 STEPS: Mapping[str, str] = {
     "trace_id": "string",

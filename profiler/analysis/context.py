@@ -109,7 +109,7 @@ def context_of(measured: Measured, block_tokens: int | None = None) -> Context |
     if answered["input_tokens"].isna().all():
         return None
     block, source = block_tokens_of(answered, block_tokens)
-    calls = with_prefixes(answered, block)
+    calls = with_prefixes(measured, block)
     cost = prefill_cost(calls)
     price = None if cost is None else cost.per_token_ns
     cached_known = bool(calls["cached"].notna().any())

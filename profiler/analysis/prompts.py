@@ -20,6 +20,9 @@ class Kept(NamedTuple):
     previous: int | None = None  # messages in the previous prompt
     tools_changed: bool | None = None
     broken_at_chars: int | None = None  # characters before the first message that differs; None if all were kept
+    opening: int | None = None  # digest of the tools and the first message: what other chains' prompts may begin with
+    opening_chars: int | None = None  # in the first message
+    chars: int | None = None  # in all messages
 
 
 class Prompts:
@@ -39,13 +42,21 @@ class Prompts:
         place = attributes.get(sc.CALL_PLACE, "")
         before = self._last.get(place)
         self._last[place] = digests, tools
-        if before is None:
-            return Kept(len(digests))
-        kept = _common(digests, before[0])
         chars = attributes.get(sc.MESSAGE_CHARS)
+        opening = _opening(digests, tools, chars)
+        if before is None:
+            return Kept(len(digests), None, None, None, None, *opening)
+        kept = _common(digests, before[0])
         whole = kept == len(before[0])
         broken_at = None if whole or chars is None or len(chars) != len(digests) else sum(chars[:kept])
-        return Kept(len(digests), kept, len(before[0]), tools != before[1], broken_at)
+        return Kept(len(digests), kept, len(before[0]), tools != before[1], broken_at, *opening)
+
+
+def _opening(digests: Sequence[int], tools: Any, chars: Any) -> tuple[int | None, int | None, int | None]:
+    if not digests:
+        return None, None, None
+    of_first, of_all = (chars[0], sum(chars)) if chars is not None and len(chars) == len(digests) else (None, None)
+    return digests[0] ^ (tools or 0), of_first, of_all
 
 
 def _common(now: Sequence[int], before: Sequence[int]) -> int:

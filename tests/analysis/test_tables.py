@@ -124,6 +124,9 @@ def test_a_calls_row_is_as_worked_out_on_paper():
         "previous_messages": None,
         "tools_changed": None,
         "broken_at_chars": None,
+        "opening_digest": None,
+        "opening_chars": None,
+        "prompt_chars": None,
         "scripted_tokens": None,
     }
 

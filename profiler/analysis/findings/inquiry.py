@@ -9,7 +9,7 @@ would be saved.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -26,6 +26,7 @@ from profiler.stats.means import mean_lower_bound
 LEAST_SHARE = 0.02
 _MOST_EVIDENCE = 5
 _LONGEST_NAME = 60
+_MANY, _FIRST = 10_000, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Inquiry:
     def calls(self) -> pd.DataFrame:
         """Calls that ended well, with the columns of `with_prefixes`, by chain and order."""
         block = self.context.block_tokens if self.context is not None else None
-        return with_prefixes(self.measured.answered, block or 1)
+        return with_prefixes(self.measured, block or 1)
 
     @cached_property
     def waited_for(self) -> Any:
@@ -95,7 +96,7 @@ def evidence(rows: pd.DataFrame, by: Any, note: Callable[..., str] | None = None
     by = np.nan_to_num(np.asarray(by, dtype=float))
     told = [np.asarray(values) for values in of]
     found: dict[str, Evidence] = {}
-    for at in np.argsort(-by, kind="stable"):
+    for at in _largest_first(by):
         if by[at] <= 0 or len(found) == _MOST_EVIDENCE:
             break
         row = rows.iloc[int(at)]
@@ -104,6 +105,18 @@ def evidence(rows: pd.DataFrame, by: Any, note: Callable[..., str] | None = None
         words = "" if note is None else note(*(values[at] for values in told))
         found.setdefault(trace_id, Evidence(trace_id, span_id, words))
     return tuple(found.values())
+
+
+def _largest_first(values: Any) -> Iterator[int]:
+    """Positions by value; as a rule a few of many are asked for, and the others need not be sorted."""
+    if len(values) > _MANY:
+        least = np.partition(values, -_FIRST)[-_FIRST]
+        first = np.flatnonzero(values > least)
+        yield from first[np.argsort(-values[first], kind="stable")]
+        rest = np.flatnonzero(values <= least)
+        yield from rest[np.argsort(-values[rest], kind="stable")]
+    else:
+        yield from np.argsort(-values, kind="stable")
 
 
 def where_of(position: int, name: str) -> str:

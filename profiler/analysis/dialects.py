@@ -22,9 +22,9 @@ from profiler.analysis.model import Span, Value
 
 GENAI, OPENINFERENCE, TRACELOOP = "genai", "openinference", "traceloop"
 TITLES: Final = {
-    GENAI: "OpenTelemetry's GenAI conventions",
-    OPENINFERENCE: "openinference's conventions",
-    TRACELOOP: "Traceloop's conventions",
+    GENAI: "OpenTelemetry GenAI",
+    OPENINFERENCE: "openinference",
+    TRACELOOP: "Traceloop",
 }
 
 OTHER, AGENT, TASK, TOOL, CALL, ENGINE = range(6)  # kinds of span; a task may be a step

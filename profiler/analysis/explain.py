@@ -12,6 +12,7 @@ from profiler.analysis.context import Context, context_of
 from profiler.analysis.finding import Finding
 from profiler.analysis.findings import findings_of
 from profiler.analysis.measured import Measured
+from profiler.analysis.provenance import is_of_adoption
 from profiler.analysis.summary import Summary, summarise
 from profiler.analysis.tables import Tables
 from profiler.analysis.tails import Tails, tails_of
@@ -129,5 +130,6 @@ def _gaps(measured: Measured) -> list[GapRow]:
 
 
 def _repairs(repairs: pd.DataFrame) -> tuple[tuple[str, int], ...]:
+    repairs = repairs[~is_of_adoption(repairs["kind"])]
     counts = repairs.groupby("kind")["count"].sum().sort_values(ascending=False)
     return tuple((str(kind), int(count)) for kind, count in counts.items())

@@ -27,13 +27,13 @@ FOREIGN: Final = "foreign-"  # begins the kind of the repair that tells of an ad
 _OURS: Final = (sc.TASK_ID, sc.CALL_ORDINAL, sc.STEP_NODE)
 _BETWEEN_NS: Final = 1000  # Jaeger skips a sibling that begins exactly where another ends
 
-_NO_SENDING = "no sending time: connecting counts as waiting for the engine"
-_NO_ENGINE = "no engine timing: queue, prefill and decode are one"
-_NO_FIRST = "no first tokens"
-_NO_CHUNKS = "no arrivals of chunks: no TPOT"
-_NO_TOKENS = "no token counts"
-_NO_STEPS = "no steps of a graph: each call is a row of its own"
-_NO_CALLS = "no calls"
+_NO_SENDING = "when requests were sent (connecting counts as waiting for the engine)"
+_NO_ENGINE = "engine timing"
+NO_FIRST: Final = "first tokens"
+_NO_CHUNKS = "chunks (no TPOT)"
+_NO_TOKENS = "token counts"
+_NO_STEPS = "steps of a graph"
+_NO_CALLS = "calls"
 
 
 class Adopted(NamedTuple):
@@ -65,12 +65,15 @@ def adopt(spans: Sequence[Span]) -> Adopted:
     if not spans or _are_ours(spans):
         return Adopted(spans, None, ())
     conventions = [dialects.convention_of(span.attributes) for span in spans]
-    known = sorted({name for name in conventions if name is not None})
+    known = {name for name in conventions if name is not None}
     if not known:
         return Adopted(spans, None, ())
+    if dialects.TRACELOOP in known:
+        known.discard(dialects.GENAI)  # which it writes, too
+    convention = "+".join(sorted(known))
     kinds = [dialects.kind_of(span) if name else OTHER for span, name in zip(spans, conventions, strict=True)]
     if all(kind == OTHER for kind in kinds):
-        return Adopted((), "+".join(known), ())
+        return Adopted((), convention, ())
     found = [
         span._replace(
             attributes=(attributes := dialects.translated(span, kind)),
@@ -83,7 +86,7 @@ def adopt(spans: Sequence[Span]) -> Adopted:
     repairs = merged(found, kinds, conventions)
     found = _with_engine_times(found, kinds)
     found = _with_steps(found, kinds)
-    return Adopted(found, "+".join(known), _missing(found), tuple(repairs))
+    return Adopted(found, convention, _missing(found), tuple(repairs))
 
 
 def _are_ours(spans: Sequence[Span]) -> bool:
@@ -230,7 +233,7 @@ def _missing(spans: Sequence[Span]) -> tuple[str, ...]:
     steps = () if any(span.is_step for span in spans) else (_NO_STEPS,)
     if not calls:
         return (_NO_CALLS, *steps)
-    never = ((_NO_SENDING, sc.SENT_NS), (_NO_ENGINE, sc.ENGINE_SOURCE), (_NO_FIRST, sc.RESPONSE_TTFC))
+    never = ((_NO_SENDING, sc.SENT_NS), (_NO_ENGINE, sc.ENGINE_SOURCE), (NO_FIRST, sc.RESPONSE_TTFC))
     found = [words for words, name in never if not _any(calls, name)]
     found += [_NO_CHUNKS] if not _any(calls, sc.CHUNK_TIMES_US) else []
     found += [_NO_TOKENS] if not _any(calls, sc.INPUT_TOKENS) and not _any(calls, sc.OUTPUT_TOKENS) else []

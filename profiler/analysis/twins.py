@@ -22,6 +22,8 @@ from profiler.analysis.dialects import AGENT, CALL, TASK, TOOL
 from profiler.analysis.lineage import downwards, nearest, parents
 from profiler.analysis.model import Repair, Span, Value
 
+MERGED: Final = "merged-layer"
+WRAPPER: Final = "wrapper-call"
 _PART: Final = 0  # kind of a span that is a part of another: OTHER
 _TAKEN_OVER: Final = (
     sc.PROVIDER, sc.REQUEST_MODEL, sc.REQUEST_STREAM, sc.RESPONSE_MODEL, sc.RESPONSE_ID, sc.RESPONSE_FINISH_REASONS,
@@ -96,12 +98,12 @@ def _merge_nested(spans: list[Span], kinds: list[int], above: Sequence[int], rep
         inner = held.get(outer, ())
         if len(inner) == 1:
             detail = f"span {spans[inner[0]].span_id} records again what span {spans[outer].span_id} does: a part of it"
-            repairs.append(Repair("merged-layer", spans[inner[0]].span_id, detail))
+            repairs.append(Repair(MERGED, spans[inner[0]].span_id, detail))
             spans[outer] = _with_what_is_told(spans[outer], spans[inner[0]])
             _demote(spans, kinds, inner[0])
         elif inner and kinds[outer] == CALL:
             detail = f"span {spans[outer].span_id} holds {len(inner)} calls: they are counted, it is not"
-            repairs.append(Repair("wrapper-call", spans[outer].span_id, detail))
+            repairs.append(Repair(WRAPPER, spans[outer].span_id, detail))
             _demote(spans, kinds, outer)
 
 

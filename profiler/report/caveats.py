@@ -14,7 +14,7 @@ def caveats(
     summary: Summary, manifest: Manifest | None, notes: list[str], engine_log: Reconciled | None = None
 ) -> list[str]:
     """One sentence each, the gravest first."""
-    found = [*_of_run(manifest), *_of_engine_log(engine_log), *_of_figures(summary)]
+    found = [*_of_run(manifest), *_of_engine_log(engine_log), *_of_figures(summary, recorded=manifest is not None)]
     found += [safe(note) for note in notes[:_NOTES_SHOWN]]
     if len(notes) > _NOTES_SHOWN:
         found.append(f"{len(notes) - _NOTES_SHOWN} more such remarks on the trace file")
@@ -72,7 +72,8 @@ def _of_engine_log(joined: Reconciled | None) -> list[str]:
     return found
 
 
-def _of_figures(summary: Summary) -> list[str]:
+def _of_figures(summary: Summary, *, recorded: bool) -> list[str]:
+    """What the figures lack; `recorded` by the profiler, or by somebody else."""
     found = []
     if summary.failed:
         kinds = ", ".join(f"{safe(name)} {number}" for name, number in summary.failures)
@@ -82,13 +83,19 @@ def _of_figures(summary: Summary) -> list[str]:
         found.append(
             "no LLM call was seen: the agent's client must be built on httpx or httpx2 (openai, LangChain …) and use "
             "the chat completions or completions API"
+            if recorded
+            else "no LLM call was recognised: docs/foreign.md says which spans are"
         )
     if summary.failed_calls:
         found.append(f"{plural(summary.failed_calls, 'call')} failed inside chains that ended well")
     if summary.unstreamed_calls:
         found.append(
-            f"{count(summary.unstreamed_calls)} of {plural(summary.calls, 'call')} did not stream: they have no first "
-            "token to observe (--stream makes the profiler stream on the agent's behalf)"
+            f"{count(summary.unstreamed_calls)} of {plural(summary.calls, 'call')} did not stream"
+            + (
+                ": they have no first token to observe (--stream makes the profiler stream on the agent's behalf)"
+                if recorded
+                else ", or their spans do not say so: they have no first token to observe"
+            )
         )
     if summary.late_first_chunks:
         found.append(

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from profiler.analysis.columns import Tables
 from profiler.analysis.model import Trace
+from profiler.analysis.provenance import is_of_adoption, provenance, without_twins
 from profiler.errors import DataError
 from profiler.store import arrow, cache
 from profiler.store.lines import gathered
@@ -84,8 +85,11 @@ def load_run(path: Path, *, use_cache: bool = True, processes: int | None = None
     with _readable(spans):
         caching = use_cache and (manifest is None or manifest.status != "running")
         content = _kept(spans, processes) if caching else read_spans(spans, processes=processes)
-    tables = arrow.to_tables(content.tables)
-    return LoadedRun(path, manifest, spans, tables, content.index, list(_notes(spans, content, tables)))
+    tables, twins = without_twins(arrow.to_tables(content.tables))
+    notes = list(_notes(spans, content, tables))
+    if twins:
+        notes.append(f"{twins} traces are single calls that another chain's spans record, too: counted once, there")
+    return LoadedRun(path, manifest, spans, tables, content.index, notes)
 
 
 @contextmanager
@@ -117,10 +121,13 @@ def _kept(spans: Path, processes: int | None) -> Content:
 def _notes(spans: Path, content: Content, tables: Tables) -> Iterator[str]:
     if content.cut_off:
         yield f"the last line of {spans.name} is cut off: left out"
-    repairs = tables.repairs
+    foreign = list(provenance(tables.repairs))
+    yield from foreign
+    repairs = tables.repairs[~is_of_adoption(tables.repairs["kind"])]
     for trace_id, count, detail in zip(repairs["trace_id"], repairs["count"], repairs["detail"], strict=True):
         more = "" if count == 1 else f" ({count - 1} more such in this trace)"
         yield f"trace {trace_id}: {detail}{more}"
     if content.rootless:
         have = "trace has" if content.rootless == 1 else "traces have"
-        yield f"{content.rootless} {have} no root span: left out"
+        what = "no root span, or nothing of a run in it" if foreign else "no root span"
+        yield f"{content.rootless} {have} {what}: left out"

@@ -6,6 +6,7 @@
 | duplicate-id | two different spans with one id | the first |
 | wrong-type | an attribute that is computed with, of another type than it should be | left out |
 | second-root | several spans without a parent | the agent's is the root, else the longest; the others its children |
+| no-root | no span without a parent, if such chains are asked for | one that failed stands in |
 | orphan | a parent that is not among the spans | a child of the root |
 | cycle | spans that are their own ancestors | left out |
 | zero-start | a start of 0 | the start of the earliest child, else the parent's |
@@ -20,6 +21,7 @@ They are made in this order. Nothing recurses.
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from profiler import semconv as sc
@@ -36,15 +38,21 @@ _EXPECTED: Mapping[str, type] = {
 }
 
 
-def build_trace(spans: Sequence[Span]) -> Trace | None:
+def build_trace(spans: Sequence[Span], *, unfinished: bool = False) -> Trace | None:
     """Make a tree of one trace's spans; the rules are above, what they changed is in `repairs`.
 
+    Args:
+        spans: of one trace, in any order.
+        unfinished: whether a chain without a root, which was never finished, is built too: as one that failed.
+
     Returns:
-        None if there is no root: the chain was never finished.
+        None if there is no root, and none is to stand in for it.
     """
     repairs: list[Repair] = []
     unique = _unique(spans, repairs)
     root = _root(unique)
+    if root is None and unfinished:
+        root = _stand_in(unique, repairs)
     if root is None:
         return None
     ranked = sorted(unique.values(), key=_by_start)
@@ -86,6 +94,23 @@ def _root(unique: Mapping[str, Span]) -> Span | None:
     if len(roots) < 2:  # noqa: PLR2004
         return roots[0] if roots else None
     return max(roots, key=lambda span: (span.operation == sc.OP_INVOKE_AGENT, span.start_ns > 0, span.duration_ns))
+
+
+def _stand_in(unique: dict[str, Span], repairs: list[Repair]) -> Span | None:
+    """A root in the place of the one that most spans miss, from the first start to the last time that is known."""
+    missed = Counter(span.parent_id for span in unique.values() if span.parent_id not in unique)
+    if not missed:
+        return None
+    name = str(missed.most_common(1)[0][0])
+    times = [time for span in unique.values() for time in (span.start_ns, span.end_ns) if time]
+    attributes = {sc.OPERATION: sc.OP_INVOKE_AGENT, sc.ERROR_TYPE: "unfinished"}
+    trace_id = next(iter(unique.values())).trace_id
+    start, end = min(times, default=0), max(times, default=0)
+    root = Span(trace_id, name, None, "invoke_agent", start, end, attributes, failed=True)
+    unique[name] = root
+    detail = f"span {name} is missing, the chain's own: one from the first start to the last end stands in for it"
+    repairs.append(Repair("no-root", name, detail))
+    return root
 
 
 def _parents(ranked: Sequence[Span], root: Span, repairs: list[Repair]) -> list[int]:

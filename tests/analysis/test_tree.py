@@ -37,6 +37,22 @@ def test_without_a_root_there_is_no_trace():
     assert build_trace([span("a", 0, 5, "gone"), span("b", 1, 2, "a")]) is None
 
 
+def test_a_chain_that_never_finished_is_built_when_asked_for_as_one_that_failed():
+    # (root)  |------------- ?          never sent
+    # a         |-----|
+    # b                 |---|
+    spans = [span("a", 2, 8, "gone"), span("b", 10, 14, "gone"), span("c", 3, 5, "a"), span("d", 4, 5, "other")]
+    built = build_trace(spans, unfinished=True)
+    assert (built.root.span_id, built.root.start_ns, built.root.end_ns, built.root.failed) == ("gone", 2, 14, True)
+    assert children_of(built) == {"gone": ["a", "d", "b"], "a": ["c"]}
+    assert [repair.kind for repair in built.repairs] == ["no-root", "orphan"]
+    assert list(build_tables([built]).chains["error_type"]) == ["unfinished"]
+
+
+def test_spans_that_are_all_their_own_ancestors_are_no_trace_either():
+    assert build_trace([span("a", 0, 5, "b"), span("b", 1, 2, "a")], unfinished=True) is None
+
+
 def test_of_spans_with_one_id_the_first_is_kept():
     built = build_trace([root(0, 10), span("a", 1, 2), span("a", 3, 9)])
     assert [(one.span_id, one.end_ns) for one in built.spans] == [("root", 10), ("a", 2)]

@@ -11,10 +11,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from profiler.analysis.tables import Tables
 
 Array = Any  # numpy array of floats
+
+_GAPS_TEXTS = ("after", "before", "owner", "cause")
 
 
 def numbers(column: pd.Series[Any]) -> Array:
@@ -37,14 +41,17 @@ class Measured:
         """Select them."""
         everything = tables.chains
         chains = everything[~everything["warmup"] & ~everything["failed"]].reset_index(drop=True)
-        places = pd.Index(chains["trace_id"])
+        places = pa.array(chains["trace_id"], pa.string())
 
         def of_these(table: pd.DataFrame) -> pd.DataFrame:
-            chain = places.get_indexer(pd.Index(table["trace_id"]))
-            found: pd.DataFrame = table.assign(chain=chain)[chain >= 0]
+            chain = pc.index_in(pa.array(table["trace_id"], pa.string()), places).fill_null(-1).to_numpy()
+            ids = pd.Categorical.from_codes(chain, categories=pd.Index(chains["trace_id"]))
+            found: pd.DataFrame = table.assign(chain=chain, trace_id=ids)[chain >= 0]
             return found.reset_index(drop=True)
 
-        return cls(chains, *(of_these(table) for table in (tables.calls, tables.steps, tables.tools, tables.gaps)))
+        # Gaps are the most rows by far, and few different texts.
+        gaps = tables.gaps.astype(dict.fromkeys(_GAPS_TEXTS, "category"))
+        return cls(chains, *(of_these(table) for table in (tables.calls, tables.steps, tables.tools, gaps)))
 
     @property
     def answered(self) -> pd.DataFrame:

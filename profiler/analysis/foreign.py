@@ -124,6 +124,8 @@ def _with_engine_times(spans: Sequence[Span], kinds: list[int]) -> list[Span]:
                 found[at] = spans[at]._replace(attributes=attributes)
                 found += _timed(found, at, at)
         elif len(requests) == 1:
+            # Below an HTTP client's span, which ends with the headers, most of it would be outside of its parent.
+            found[requests[0]] = spans[requests[0]]._replace(parent_id=spans[call].span_id)
             found += _timed(found, call, requests[0])
     return found
 

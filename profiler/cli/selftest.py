@@ -18,8 +18,8 @@ def complete_cell(ctx: click.Context, param: click.Parameter, incomplete: str) -
 @click.command(
     epilog="""\b
 Examples:
-  profiler selftest              the whole grid: some two minutes
-  profiler selftest --quick      a cell of each sort: some ten seconds
+  profiler selftest              the whole grid: some minutes
+  profiler selftest --quick      a cell of each sort: under a minute
   profiler selftest --only "64 streams" --json"""
 )
 @click.option("--quick", is_flag=True, help="A cell of each sort, with few calls.")

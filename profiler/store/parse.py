@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -22,7 +23,8 @@ MALFORMED = (ValueError, TypeError, KeyError, AttributeError, RecursionError, Ov
 _STATUS_ERROR = (2, "STATUS_CODE_ERROR")
 _NO_PARENT = (None, "", "0000000000000000")
 _BASE64_LENGTH = 24  # of a trace id; in hexadecimal it has 32 characters
-_LATEST_NS = 2**63
+_TIME_BITS = 63
+_LATEST_NS = 2**_TIME_BITS
 _ABSENT = msgspec.Raw(b"")
 
 
@@ -86,7 +88,9 @@ class _Document(msgspec.Struct, gc=False):
 _decode = msgspec.json.Decoder(_Document, strict=False).decode  # whole numbers come as texts
 _decode_integers = msgspec.json.Decoder(tuple[int, ...]).decode
 _decode_texts = msgspec.json.Decoder(tuple[str, ...]).decode
+_new = tuple.__new__  # what a named tuple's own constructor ends in
 _NO_ATTRIBUTES: dict[str, Any] = {}
+_LONGEST_KEPT = 1000
 
 
 def spans_of_line(line: bytes) -> list[Span]:
@@ -96,6 +100,8 @@ def spans_of_line(line: bytes) -> list[Span]:
         One of MALFORMED: it is not OTLP JSON.
     """
     try:
+        if not line.isascii():
+            line.decode()  # what is skipped, msgspec does not look at: a member that no span has may be no UTF-8
         return _spans_of_structs(_decode(line))
     except (msgspec.MsgspecError, *MALFORMED):
         return list(_spans_of(normal(json.loads(line))))
@@ -107,31 +113,38 @@ def spans_of_line(line: bytes) -> list[Span]:
 def _spans_of_structs(document: _Document) -> list[Span]:
     found: list[Span] = []
     add = found.append
+    given = trace_id = ""
     for resource_spans in document.resourceSpans:
+        if resource_spans.scopeSpans is None:
+            raise ValueError("no scopeSpans: under another name, or none")
         resource = resource_spans.resource
         attributes = _of_structs(resource.attributes) if resource is not None and resource.attributes else {}
         service = str(attributes.get("service.name", ""))
-        for scope_spans in resource_spans.scopeSpans or ():
+        for scope_spans in resource_spans.scopeSpans:
             for raw in scope_spans.spans or ():
                 parent, start_ns, end_ns = raw.parentSpanId, raw.startTimeUnixNano, raw.endTimeUnixNano or 0
-                if not 0 <= start_ns < _LATEST_NS or not 0 <= end_ns < _LATEST_NS:
+                if (start_ns | end_ns) >> _TIME_BITS:  # one of them is negative, or too large
                     raise _no_time(start_ns, end_ns)
-                if len(raw.traceId) == _BASE64_LENGTH:
-                    raise ValueError("ids in base64: for the thorough way")
-                span = Span(
-                    raw.traceId.lower(),
-                    raw.spanId.lower(),
-                    None if parent in _NO_PARENT or parent is None else parent.lower(),
+                if raw.traceId != given:  # the same for all spans of a line, as a rule
+                    given = raw.traceId
+                    if len(given) == _BASE64_LENGTH:
+                        raise ValueError("ids in base64: for the thorough way")
+                    trace_id = given.lower()
+                span_id, status, events = raw.spanId.lower(), raw.status, raw.events
+                values = (
+                    trace_id,
+                    span_id,
+                    parent.lower() if parent and parent != _NO_PARENT[-1] else None,
                     raw.name,
                     start_ns,
                     end_ns,
                     _of_structs(raw.attributes) if raw.attributes else _NO_ATTRIBUTES,
-                    raw.status is not None and raw.status.code in _STATUS_ERROR,
-                    raw.status.message if raw.status is not None else "",
+                    status is not None and status.code in _STATUS_ERROR,
+                    "" if status is None else status.message,
                     service,
-                    _events(raw.events) if raw.events else (),
+                    _events(events) if events else (),
                 )
-                add(span)
+                add(_new(Span, values))
     return found
 
 
@@ -149,16 +162,16 @@ def _of_structs(attributes: Sequence[_Attribute]) -> dict[str, Any]:
             read[attribute.key] = text
         elif (number := value.intValue) is not None:
             read[attribute.key] = number
-        elif (flag := value.boolValue) is not None:
-            read[attribute.key] = flag
-        elif value.doubleValue is not None:
-            read[attribute.key] = float(value.doubleValue)
         else:
             read[attribute.key] = _rarer(value)
     return read
 
 
 def _rarer(value: _Value) -> Any:
+    if value.boolValue is not None:
+        return value.boolValue
+    if value.doubleValue is not None:
+        return float(value.doubleValue)
     raw = bytes(value.arrayValue)
     if raw:
         plain = _plain_array(raw)
@@ -180,12 +193,17 @@ def _plain_array(raw: bytes) -> tuple[int, ...] | tuple[str, ...] | None:
     try:
         if raw.startswith(first) and raw.endswith(last):
             return _decode_integers(b"[" + raw[len(first) : -len(last)].replace(between, b",") + b"]")
-        first, between, last = _TEXTS
-        if raw.startswith(first) and raw.endswith(last):
-            return _decode_texts(b'["' + raw[len(first) : -len(last)].replace(between, b'","') + b'"]')
+        if raw.startswith(_TEXTS[0]) and raw.endswith(_TEXTS[-1]):
+            return _texts(raw) if len(raw) <= _LONGEST_KEPT else _texts.__wrapped__(raw)
     except (msgspec.MsgspecError, ValueError):
         return None
     return None
+
+
+@lru_cache(maxsize=1000)  # mostly the same few: why generation ended, what was set in the request
+def _texts(raw: bytes) -> tuple[str, ...]:
+    first, between, last = _TEXTS
+    return _decode_texts(b'["' + raw[len(first) : -len(last)].replace(between, b'","') + b'"]')
 
 
 # --- the thorough way ------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ chain's end for free.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from heapq import heappop, heappush
 
 from profiler.analysis.cluster import Cluster, clusters_of
@@ -168,6 +169,17 @@ class Schedule:
             self._shared = shared, place_of
         return self._shared
 
+    @cached_property
+    def _rank(self) -> Sequence[int]:
+        """Of each span, its place among all, parents first."""
+        order = self.layout.order
+        if isinstance(order, range):
+            return order
+        rank = [0] * len(order)
+        for number, at in enumerate(order):
+            rank[at] = number
+        return rank
+
     def _gain_of_cluster(self, cluster: Cluster, shorter: Mapping[int, int], lags: Mapping[int, int]) -> int:
         lasts = [last - shorter.get(at, 0) for last, at in zip(cluster.lasts, cluster.members, strict=True)]
         cut = [lag - lags.get(at, 0) for lag, at in zip(cluster.lags, cluster.members, strict=True)]
@@ -179,7 +191,7 @@ class Schedule:
         From the spans that change up to the root, the deepest first; what does not change is not looked at.
         """
         layout = self.layout
-        rank = {at: number for number, at in enumerate(layout.order)}
+        rank, (_, place_of) = self._rank, self._shared_ancestors()
         shorter = {at: self._duration(at) for at in gone}
         changed: dict[int, set[int]] = {}  # parent -> children that changed, or that start a shorter lag later
         waiting: list[tuple[int, int]] = []
@@ -201,10 +213,14 @@ class Schedule:
             if at in shorter:  # it is gone, with all below it
                 continue
             gain = tails.get(at, 0)
-            children = changed[at]
-            for cluster in self.clusters(at) if children else ():
-                if not children.isdisjoint(cluster.members):
-                    gain += self._gain_of_cluster(cluster, shorter, lags)
+            touched: dict[int, Cluster] = {}
+            for child in changed[at]:
+                if child in place_of:
+                    cluster = place_of[child][0]
+                    touched[cluster.members[0]] = cluster
+                else:  # nothing runs beside it
+                    gain += shorter.get(child, 0) + lags.get(child, 0)
+            gain += sum(self._gain_of_cluster(cluster, shorter, lags) for cluster in touched.values())
             shorter[at] = gain
             if gain and at:
                 look_at(layout.parents[at], at)

@@ -200,6 +200,10 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "llm.usage.reasoning_tokens",
     ),
 }
+_CHECKED: Mapping[str, tuple[tuple[str, ...], Callable[[Value], Value]]] = {
+    ours: (names, number if ours in sc.INTEGERS else text) for ours, names in _NAMES.items()
+}
+_OURS: Final = (sc.OP_CHAT, sc.OP_TEXT_COMPLETION, sc.OP_EXECUTE_TOOL, sc.OP_INVOKE_AGENT)
 _STREAM = (sc.REQUEST_STREAM, "gen_ai.is_streaming", "llm.is_streaming")
 _FINISH = (
     sc.RESPONSE_FINISH_REASONS,
@@ -215,24 +219,22 @@ _ENGINE_TIMES = {
 }
 
 
-def translated(span: Span, kind: int) -> dict[str, Value]:
+def translated(span: Span, kind: int) -> Mapping[str, Value]:
     """A span's attributes under our names, with those that it came with."""
     attributes = span.attributes
-    found = dict(attributes)
-    for ours, names in _NAMES.items():
-        check: Callable[[Value], Value] = number if ours in sc.INTEGERS else text
-        _put(found, ours, _first(attributes, names, check))
-    if kind == CALL:
-        _call(span, found)
-    elif kind == TOOL:
-        found[sc.OPERATION] = sc.OP_EXECUTE_TOOL
-        found[sc.TOOL_NAME] = _first(attributes, _TOOL, text) or span.name
-    elif kind == AGENT:
-        found[sc.OPERATION] = sc.OP_INVOKE_AGENT
-    elif found.get(sc.OPERATION) in (sc.OP_CHAT, sc.OP_TEXT_COMPLETION, sc.OP_EXECUTE_TOOL, sc.OP_INVOKE_AGENT):
-        del found[sc.OPERATION]  # whoever wrote two kinds on one span meant the other
+    if kind in (CALL, TOOL, AGENT):
+        found = dict(attributes)
+        for ours, (names, check) in _CHECKED.items():
+            _put(found, ours, _first(attributes, names, check))
+        _OF_KIND[kind](span, found)
+    elif attributes.get(sc.OPERATION) in _OURS:  # whoever wrote two kinds on one span meant the other
+        found = {name: value for name, value in attributes.items() if name != sc.OPERATION}
+    elif span.failed:
+        found = dict(attributes)
+    else:
+        return attributes
     if span.failed:
-        _put(found, sc.ERROR_TYPE, found.get(sc.ERROR_TYPE) or _error_type(span))
+        _put(found, sc.ERROR_TYPE, text(found.get(sc.ERROR_TYPE)) or _error_type(span))
     return found
 
 
@@ -242,6 +244,15 @@ def _put(found: dict[str, Value], name: str, value: Value) -> None:
         found.pop(name, None)
     else:
         found[name] = value
+
+
+def _agent(_: Span, found: dict[str, Value]) -> None:
+    found[sc.OPERATION] = sc.OP_INVOKE_AGENT
+
+
+def _tool(span: Span, found: dict[str, Value]) -> None:
+    found[sc.OPERATION] = sc.OP_EXECUTE_TOOL
+    found[sc.TOOL_NAME] = _first(span.attributes, _TOOL, text) or span.name
 
 
 def _call(span: Span, found: dict[str, Value]) -> None:
@@ -266,6 +277,7 @@ def _call(span: Span, found: dict[str, Value]) -> None:
     _put(found, sc.REQUEST_STREAM, True if first_ns is not None else stream)
 
 
+_OF_KIND = {CALL: _call, TOOL: _tool, AGENT: _agent}
 _EXCEPTION = re.compile(r"([A-Za-z_][\w.]{2,80})\(")
 
 

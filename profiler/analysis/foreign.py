@@ -134,11 +134,9 @@ def _timed(found: list[Span], call: int, request: int) -> list[Span]:
     """Give the call its engine timing; the spans of its phases."""
     engine = found[request]
     times = dialects.engine_times(engine.attributes)
-    for name in (sc.INPUT_TOKENS, sc.OUTPUT_TOKENS):
-        told = dialects.number(engine.attributes.get(name))
-        if told is not None:
-            times.setdefault(name, told)
-    timing = {**times, **found[call].attributes, sc.ENGINE_SOURCE: ENGINE_SOURCE}
+    told = dialects.translated(engine, CALL)
+    counts = {name: told[name] for name in (sc.INPUT_TOKENS, sc.OUTPUT_TOKENS, sc.CACHED_TOKENS) if name in told}
+    timing = {**counts, **times, **found[call].attributes, sc.ENGINE_SOURCE: ENGINE_SOURCE}
     found[call] = found[call]._replace(attributes=timing)
     made = []
     end = dialects.engine_end_ns(engine)

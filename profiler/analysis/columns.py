@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import chain
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from profiler.analysis.phases import PHASES
+
+if TYPE_CHECKING:  # processes that only make rows do without pandas: half a second of each core
+    import pandas as pd
 
 CHAINS: Mapping[str, str] = {
     "trace_id": "string",
@@ -188,10 +189,14 @@ def columns_from_rows(rows: Sequence[Row], types: Mapping[str, str]) -> Values:
 
 def frame_of(values: Mapping[str, Sequence[Any]], types: Mapping[str, str]) -> pd.DataFrame:
     """A typed table of one batch's columns."""
+    import pandas as pd
+
     return pd.DataFrame({name: _series(values[name], dtype) for name, dtype in types.items()})
 
 
 def _series(values: Sequence[Any], dtype: str) -> pd.Series:
+    import pandas as pd
+
     try:
         return pd.Series(values, dtype=dtype)
     except UnicodeEncodeError:

@@ -151,7 +151,7 @@ def _judge(path: Path, parts: Sequence[Part]) -> bool:
         return True
     raise DataError(
         f"{path}: line {_number(path, bad)} is not OTLP JSON: {bad.reason}",
-        remedy='spans come as lines of {"resourceSpans": […]}',
+        remedy='spans come as lines of {"resourceSpans": […]}; jq -c . makes one line of a document',
     )
 
 

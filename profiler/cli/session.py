@@ -222,11 +222,17 @@ def _engine_and_agent(
         model = expected_model(engine_options)
         _point_clients(environ, f"http://127.0.0.1:{engine_options.port}/v1", model, engine_options.api_key)
     first = None if model is None else load
-    with open_engine(engine_options, log_path=folder / "engine.log", progress=note, meanwhile=first) as engine:
-        _point_clients(environ, engine.info.base_url, engine.info.model, engine_options.api_key)
-        if engine.info.model != model:
-            load()
-        yield engine, loaded[-1]
+    log_path = folder / "engine.log"
+    try:
+        with open_engine(engine_options, log_path=log_path, progress=note, meanwhile=first) as engine:
+            _point_clients(environ, engine.info.base_url, engine.info.model, engine_options.api_key)
+            if engine.info.model != model:
+                load()
+            yield engine, loaded[-1]
+    finally:
+        if not loaded:  # an engine that was started for nothing has nothing to tell
+            for path in filter(None, [log_path, engine_options.sim.truth]):
+                path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -315,10 +321,12 @@ def _output_aside() -> Iterator[None]:
         aside = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace", buffering=1)
     except OSError:
         aside = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
-    with redirect_stdout(aside):
-        yield
-    with suppress(OSError, ValueError):
-        aside.close()
+    try:
+        with redirect_stdout(aside):
+            yield
+    finally:
+        with suppress(OSError, ValueError):
+            aside.close()
 
 
 def _host_and_port(base_url: str) -> tuple[str, int]:

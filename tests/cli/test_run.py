@@ -614,3 +614,32 @@ def test_the_report_says_whether_the_trajectory_was_pinned(bench):
     assert "Trajectory  free" in free.out
     assert "replaying my_agent.script.json" in pinned.err.replace(str(bench.folder) + "/", "")
     assert "my_agent.script.json" in pinned.out
+
+
+def test_an_agent_that_cannot_be_imported_leaves_nothing_of_the_engine_that_started_meanwhile(bench):
+    agent = bench.agent("import no_such_module\n")
+    result = bench.run("run", agent, "--backend", "sim", "--input", "a")
+    assert result.code == 2
+    assert "no_such_module" in result.err
+    assert [path.name for path in bench.folder.iterdir()] == ["my_agent.py"]
+
+
+def test_an_agent_that_swallows_its_cancellation_is_ended_by_the_timeout(bench):
+    agent = bench.agent("""
+        import asyncio
+        async def answer(task):
+            while True:
+                try:
+                    await asyncio.sleep(0.1)
+                except asyncio.CancelledError:
+                    pass
+        """)
+    with serve() as (url, _):
+        process = start(
+            "run", agent, "--base-url", url, "--input", "a", "--warmup", "0", "--timeout", "0.5", "--out", "out",
+            cwd=bench.folder,
+        )  # fmt: skip
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 3, err
+    assert "did not end within 0.5 s" in err
+    assert bench.manifest()["chains"]["failed"] == 1

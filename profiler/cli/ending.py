@@ -42,7 +42,7 @@ def conclude(manifest: Manifest, outcome: Outcome) -> None:
 
 def import_report() -> None:
     """Import what a report takes, which is over a second: something else may end meanwhile."""
-    for name in ("profiler.store.reader", "profiler.analysis.summary", "profiler.report.terminal"):
+    for name in ("profiler.store.reader", "profiler.analysis.explain", "profiler.report.terminal"):
         importlib.import_module(name)
 
 
@@ -52,15 +52,19 @@ def report(manifest: Manifest, outcome: Outcome, folder: Path, *, output: str, r
     Raises:
         ProfilerError: why the run ended early, did not fit its script, or has no good chain.
     """
-    from profiler.cli.report import render
+    from profiler.cli.report import render, write_html
     from profiler.store.reader import load_run
 
     good = [result for result in outcome.results if result.failure is None and not result.job.warmup]
     loaded = load_run(folder)
-    if not loaded.tables.chains.empty:
+    if output == "html" and not loaded.tables.chains.empty:
+        write_html(loaded)
+    elif not loaded.tables.chains.empty:
         click.echo(render(loaded, output), nl=False)
     _show_failures(manifest)
     note(f"\nrun kept in {_short(folder)}; the report again: profiler report {_short(folder)}")
+    if output != "html":
+        note(f"with waterfalls, for a browser: profiler report {_short(folder)} --format html")
     _show_export(manifest)
     if record_script is not None:
         _write_script(record_script, outcome)

@@ -22,5 +22,8 @@ def size(number: int) -> str:
 
 def safe(text: str, limit: int = 200) -> str:
     """Text from models, tools and servers without what a terminal would obey: control and format characters."""
-    kept = "".join(character if unicodedata.category(character) not in _UNSAFE else " " for character in text)
+    if text.isascii() and text.isprintable():  # nearly all
+        return text if len(text) <= limit else text[: limit - 1] + "…"
+    looked_at = text[: limit + 1]  # it may have megabytes
+    kept = "".join(character if unicodedata.category(character) not in _UNSAFE else " " for character in looked_at)
     return kept if len(kept) <= limit else kept[: limit - 1] + "…"

@@ -30,7 +30,7 @@ class Chains {
       type: "search", placeholder: "task or trace id", "aria-label": "Search chains", id: "chain-search",
       oninput: () => this.list(), onkeydown: (event) => { if (event.key === "ArrowDown") { event.preventDefault(); this.options.focus(); } },
     });
-    this.sort = el("select", { "aria-label": "Order of chains", onchange: () => this.list() },
+    this.sort = el("select", { id: "chain-sort", "aria-label": "Order of chains", onchange: () => this.list() },
       Object.keys(SORTS).map((name) => el("option", { value: name }, name)));
     this.options = el("div", { class: "options", role: "listbox", tabindex: 0, "aria-label": "Chains", onkeydown: (event) => this.key(event) });
     this.heading = el("h3", { class: "chain-name" });

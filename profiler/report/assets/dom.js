@@ -94,11 +94,11 @@ const LOOKS = {
   decode: { color: "#0072b2", pattern: "none" },
   delivery: { color: "#009e73", pattern: "down" },
   tool: { color: "#cc79a7", pattern: "none" },
-  retry: { color: "#3d3d3d", pattern: "upright" },
+  retry: { color: "#f0e442", pattern: "upright" },
   unaccounted: { color: "#d9d3b8", pattern: "cross" },
 };
 const INK = { framework: "#000", client: "#000", queue: "#000", prefill: "#000", decode: "#fff", delivery: "#000",
-  tool: "#000", retry: "#fff", unaccounted: "#000" };
+  tool: "#000", retry: "#000", unaccounted: "#000" };
 
 const LINES = {
   none: [], up: ["M-1,7 L7,-1 M-1,1 L1,-1 M5,7 L7,5"], down: ["M-1,-1 L7,7 M5,-1 L7,1 M-1,5 L1,7"],

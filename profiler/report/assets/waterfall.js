@@ -174,9 +174,17 @@ class Waterfall {
     this.draw();
   }
 
-  zoom(factor, around = (this.view[0] + this.view[1]) / 2) {
+  // Around the pointer, else the chosen row, else the middle.
+  zoom(factor, around = this.middle()) {
     const [from, until] = this.view;
     this.see(around - (around - from) * factor, around + (until - around) * factor);
+  }
+
+  middle() {
+    const [from, until] = this.view;
+    const row = this.picture.rows[this.selected];
+    const at = row ? row.start + row.lasts / 2 : -1;
+    return at >= from && at <= until ? at : (from + until) / 2;
   }
 
   pan(share) {

@@ -104,10 +104,11 @@ class Reply:
     def _take_common(self, data: Json) -> None:
         self.response_id = _text(data.get("id")) or self.response_id
         self.model = _text(data.get("model")) or self.model
-        if data.get("usage"):
-            self.usage = data["usage"]
-        if data.get("metrics"):
-            self.metrics = data["metrics"]
+        usage, metrics = data.get("usage"), data.get("metrics")
+        if usage and isinstance(usage, dict):
+            self.usage = usage
+        if metrics and isinstance(metrics, dict):
+            self.metrics = metrics
 
     def _take_choice(self, choice: Json, said: Json) -> None:
         if choice.get("finish_reason"):

@@ -37,7 +37,7 @@ EVENTS = [
 ]
 
 
-def ask(blocks, *, usage_wanted=False):
+def ask(blocks, *, usage_wanted=False, **options):
     """(what the agent got, the call's span)."""
 
     class Blocks(httpx2.SyncByteStream):
@@ -48,7 +48,7 @@ def ask(blocks, *, usage_wanted=False):
         return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Blocks())
 
     body = {**BODY, "stream_options": {"include_usage": True}} if usage_wanted else BODY
-    with recorded() as recording, httpx2.Client(transport=httpx2.MockTransport(handler)) as client:
+    with recorded(**options) as recording, httpx2.Client(transport=httpx2.MockTransport(handler)) as client:
         got = client.post("http://engine/v1/chat/completions", json=body).content
     (call,) = recording.calls()
     return got, call
@@ -147,3 +147,24 @@ def test_a_chain_that_never_ends_keeps_its_finished_calls():
         with watch_wire(chain.begin_call), chain.active(), httpx2.Client(transport=answer) as client:
             client.post("http://engine/v1/chat/completions", json=BODY)
     assert [span.name for batch in batches for span in batch] == ["chat m"]
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["delta", "content", "tool_calls", "index", "message", "function"]), inner)
+    ),
+    max_leaves=6,
+)
+CHUNKS = st.dictionaries(st.sampled_from(["id", "model", "choices", "usage", "metrics", "error"]), VALUES)
+
+
+@settings(max_examples=50, deadline=None)
+@given(chunks=st.lists(CHUNKS, max_size=3), stream=st.booleans())
+def test_whatever_an_engine_says_its_chain_is_delivered(chunks, stream):
+    blocks = [b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks]
+    got, call = ask(blocks if stream else [orjson.dumps(chunks)], usage_wanted=True, capture_content=True)
+    assert got == b"".join(blocks if stream else [orjson.dumps(chunks)])
+    assert call.attributes[sc.OPERATION] == "chat"

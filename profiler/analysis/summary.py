@@ -15,6 +15,10 @@ from profiler.analysis.tables import Tables
 from profiler.stats.quantiles import Quantile, quantile
 
 LATE_NS = 100_000_000
+# What rows of the steps are made of: of a million spans, the other columns are not moved about.
+_ROW = ["position", "node", "kind"]
+_OF_STEPS = ["trace_id", *_ROW, "start_ns", "end_ns", "path_ns", "cumulative_ns"]
+_OF_CALLS = ["trace_id", "position", "step", "input_tokens", "cached_tokens", "output_tokens", "ttft_ns", "tpot_ns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +177,9 @@ def _phase_rows(chains: pd.DataFrame, total_ns: int) -> list[PhaseRow]:
 
 
 def _step_rows(steps: pd.DataFrame, calls: pd.DataFrame, total_ns: int) -> list[StepRow]:
-    grown = _with_growth(calls)
+    grown = _with_growth(calls[_OF_CALLS])
     at_step = dict(iter(grown.groupby(["position", "step"])))
-    groups = [(cast("tuple[int, str, str]", key), group) for key, group in steps.groupby(["position", "node", "kind"])]
+    groups = [(cast("tuple[int, str, str]", key), group) for key, group in steps[_OF_STEPS].groupby(_ROW)]
     kinds = Counter(key[:2] for key, _ in groups)
     rows = []
     for (position, node, kind), group in groups:
@@ -215,7 +219,7 @@ def _with_growth(calls: pd.DataFrame) -> pd.DataFrame:
 def _slowest(calls: pd.DataFrame) -> SlowestCall | None:
     if calls.empty:
         return None
-    row = calls.sort_values("call_e2e_ns").iloc[-1]
+    row = calls.iloc[int(calls["call_e2e_ns"].to_numpy().argmax())]
     return SlowestCall(
         trace_id=str(row["trace_id"]),
         span_id=str(row["span_id"]),

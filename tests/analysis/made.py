@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from profiler.analysis.columns import TYPES, Tables, frame_of
+from profiler.analysis.context import context_of
+from profiler.analysis.findings import findings_of
+from profiler.analysis.measured import Measured
 from profiler.analysis.phases import PHASES
 
 MS = 1_000_000
@@ -86,7 +89,17 @@ def _add_chain(rows, parts, columns):
         for phase, time in spent.items():
             times[phase] += time
         if part.kind == "gap":
-            rows["gaps"].append({**shared, "start_ns": at, "duration_ns": lasted, "position": position, **part.columns})
+            rows["gaps"].append(
+                {
+                    **shared,
+                    "start_ns": at,
+                    "duration_ns": lasted,
+                    "position": position,
+                    "after": "",
+                    "before": "",
+                    **part.columns,
+                }
+            )
         else:
             position += 1
             step = {
@@ -163,3 +176,9 @@ def only(findings, kind):
 def kinds(findings):
     """The kinds, in order."""
     return [finding.kind for finding in findings]
+
+
+def found_in(made):
+    """The findings alone, without the rest of an explanation."""
+    measured = Measured.of(made)
+    return findings_of(measured, context_of(measured))

@@ -1,0 +1,74 @@
+"""Findings about the agent's own code: tools and framework."""
+
+from __future__ import annotations
+
+from made import MS, call, found_in, gap, kinds, only, tables, tools
+
+
+def model(**columns):
+    return call(prefill=10, decode=90, input_tokens=100, cached_tokens=100, output_tokens=10, **columns)
+
+
+def test_a_slow_tool_of_three_gains_what_it_takes_longer_than_the_next():
+    first = found_in(tables(*[[model(), tools(search=400, sql=100, calculator=20), model()]] * 6))[0]
+    assert (first.kind, first.where, first.phase) == ("slow-tool", "tool search", "tool")
+    assert first.gain_ns == 300 * MS
+    assert "what runs beside it" in first.title
+
+
+def test_a_slow_tool_that_is_not_the_last_to_finish_gains_nothing():
+    findings = found_in(tables(*[[model(), tools(search=395, sql=400), model()]] * 6))
+    assert "tool search" not in {finding.where for finding in findings}
+    assert "slow-tool" not in kinds(findings)
+
+
+def test_tools_that_all_take_long_are_named_as_a_step():
+    made = tables(*[[model(), tools(search=400, sql=400), model()]] * 6)
+    made.steps.loc[made.steps["kind"] == "tool", "drag_ns"] = 400 * MS
+    found = only(found_in(made), "slow-tool-step")
+    assert (found.where, found.gain_ns) == ("step 2 (tools)", 400 * MS)
+
+
+def test_a_tool_by_itself_gains_all_of_its_time_and_only_if_it_takes_none():
+    found = only(found_in(tables(*[[model(), tools(search=100), model()]] * 6)), "slow-tool")
+    assert found.gain_ns == 100 * MS
+    assert "takes no time" in found.condition
+
+
+def test_tools_in_series_save_all_but_the_longest():
+    found = only(found_in(tables(*[[model(), tools(serial=True, a=100, b=60, c=40), model()]] * 6)), "serial-tools")
+    assert (found.gain_ns, found.where) == (100 * MS, "step 2 (tools)")
+    assert found.evidence[0].note == "a, b, c"
+
+
+def test_tools_side_by_side_are_not_in_series():
+    assert "serial-tools" not in kinds(found_in(tables(*[[model(), tools(a=100, b=60), model()]] * 6)))
+
+
+def test_a_nodes_own_time_is_named_with_the_node():
+    first = found_in(tables(*[[model(), gap(300, owner="step review"), model()]] * 6))[0]
+    assert (first.kind, first.where, first.phase) == ("framework-time", "node review", "framework")
+    assert first.gain_ns == 300 * MS
+
+
+def test_time_between_steps_is_the_graphs_and_time_around_them_nobodys():
+    parts = [
+        gap(30, "start", "root"),
+        model(),
+        gap(60, "between steps", "root"),
+        model(),
+        gap(90, "unattributed", "root"),
+    ]
+    found = [each for each in found_in(tables(*[parts] * 6)) if each.kind == "framework-time"]
+    assert [(each.where, each.gain_ns) for each in found] == [("", 90 * MS), ("between steps", 60 * MS), ("", 30 * MS)]
+
+
+def test_a_gap_that_a_held_loop_explains_is_the_loops():
+    parts = [model(), gap(100, "event loop", "step model"), model()]
+    assert kinds(found_in(tables(*[parts] * 6)))[0] == "loop-lag"
+
+
+def test_hostile_names_are_cut():
+    found = found_in(tables(*[[model(), tools(**{"x" * 100_000: 300}), model()]] * 6))[0]
+    assert len(found.where) < 100
+    assert len(found.title) < 300

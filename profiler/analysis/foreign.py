@@ -113,7 +113,8 @@ def _with_engine_times(spans: Sequence[Span], kinds: list[int]) -> list[Span]:
     if not engines:
         return list(spans)
     found = list(spans)
-    above = nearest(parents(spans), kinds, (CALL,))
+    lineage = parents(spans)
+    above = nearest(lineage, kinds, (CALL,))
     below: dict[int, list[int]] = {}
     for at in engines:
         below.setdefault(above[at], []).append(at)
@@ -124,10 +125,22 @@ def _with_engine_times(spans: Sequence[Span], kinds: list[int]) -> list[Span]:
                 found[at] = spans[at]._replace(attributes=attributes)
                 found += _timed(found, at, at)
         elif len(requests) == 1:
-            # Below an HTTP client's span, which ends with the headers, most of it would be outside of its parent.
-            found[requests[0]] = spans[requests[0]]._replace(parent_id=spans[call].span_id)
+            holder = _holder(found, lineage, requests[0], call)
+            found[requests[0]] = found[requests[0]]._replace(parent_id=found[holder].span_id)
             found += _timed(found, call, requests[0])
     return found
+
+
+def _holder(spans: Sequence[Span], above: Sequence[int], request: int, call: int) -> int:
+    """The span that is to be the request's parent: the nearest above it that lasts as long.
+
+    An HTTP client's span of a stream ends with the headers: most of the request would be outside of it. Durations are
+    compared, because the engine's clock may be another.
+    """
+    at = above[request]
+    while at != call and spans[at].duration_ns < spans[request].duration_ns:
+        at = above[at]
+    return at
 
 
 def _timed(found: list[Span], call: int, request: int) -> list[Span]:

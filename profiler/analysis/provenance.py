@@ -17,7 +17,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Final
 
 import pandas as pd
@@ -84,12 +84,32 @@ def without_twins(tables: Tables) -> tuple[Tables, int]:
     if not twins:
         return tables, 0
     dropped = {one["trace_id"] for _, one in twins}
-    kept = {table.name: getattr(tables, table.name) for table in fields(Tables)}
-    kept = {name: frame[~frame["trace_id"].isin(dropped)].reset_index(drop=True) for name, frame in kept.items()}
-    first = _first_tokens(twins)
-    kept["calls"] = _with_first_tokens(kept["calls"], first)
-    kept["repairs"] = _told(kept["repairs"], {trace_id for trace_id, _ in first})
-    return Tables(**kept), len(dropped)
+    kept, first = _without(tables, dropped), _first_tokens(twins)
+    calls = _with_first_tokens(kept.calls, first)
+    repairs = _told(kept.repairs, {trace_id for trace_id, _ in first})
+    return replace(kept, calls=calls, repairs=repairs), len(dropped)
+
+
+def without_strangers(tables: Tables) -> tuple[Tables, int]:
+    """Leave traces out in which nothing is recognised, and how many they were: an engine's start, a health check.
+
+    Only beside chains of other instrumentations: a collector's file holds whatever was sent to it. A chain of our own
+    without a call is a chain.
+    """
+    foreign = tables.repairs.loc[tables.repairs["kind"].str.startswith(FOREIGN), "trace_id"]
+    if foreign.empty:
+        return tables, 0
+    chains = tables.chains
+    empty = (chains["calls"] == 0) & (chains["tools"] == 0) & (chains["steps"] == 0) & (chains["task_id"] == "")
+    strangers = chains.loc[empty & ~chains["trace_id"].isin(foreign), "trace_id"]
+    return _without(tables, set(strangers)), len(strangers)
+
+
+def _without(tables: Tables, traces: Collection[str]) -> Tables:
+    frames = {table.name: getattr(tables, table.name) for table in fields(Tables)}
+    return Tables(
+        **{name: frame[~frame["trace_id"].isin(traces)].reset_index(drop=True) for name, frame in frames.items()}
+    )
 
 
 _Record = Mapping[Hashable, Any]

@@ -30,6 +30,7 @@ _TAKEN_OVER: Final = (
     sc.INPUT_TOKENS, sc.OUTPUT_TOKENS, sc.CACHED_TOKENS, sc.REASONING_TOKENS, sc.SERVER_ADDRESS, sc.SERVER_PORT,
 )  # fmt: skip
 _SAME: Final = (sc.INPUT_TOKENS, sc.OUTPUT_TOKENS)
+_MOST_RUNNING: Final = 64  # calls at the same time that are looked at
 _SLIP_NS: Final = 1_000_000  # two layers read the clock one after the other
 
 
@@ -56,23 +57,29 @@ def _reparent_siblings(
     for family in families.values():
         if len({layer[at] for at in family}) < 2:  # noqa: PLR2004 - a twin is of another layer
             continue
-        # An SDK's span begins after the framework's and ends before it: inner ones are looked for from the longest on.
-        family.sort(key=lambda at: -spans[at].duration_ns)
-        taken: set[int] = set()
-        for place, inner in enumerate(family):
-            outers = [
-                outer
-                for outer in family[:place]
-                if outer not in taken and layer[outer] != layer[inner] and _is_twin(spans[outer], spans[inner])
-            ]
-            if outers:
-                outer = min(outers, key=lambda at: (abs(spans[at].start_ns - spans[inner].start_ns), at))
-                taken |= {outer, inner}
+        running: list[int] = []  # that have no twin yet, by start
+        for inner in sorted(family, key=lambda at: (spans[at].start_ns, -spans[at].end_ns)):
+            outer = _begun_last(running, inner, spans, layer)
+            if outer is None:
+                running.append(inner)
+            else:
+                running.remove(outer)
                 spans[inner] = spans[inner]._replace(parent_id=spans[outer].span_id)
 
 
+def _begun_last(running: list[int], inner: int, spans: Sequence[Span], layer: Sequence[object]) -> int | None:
+    """The call whose twin it is; calls that have ended are taken out of `running` on the way."""
+    now = spans[inner].start_ns
+    for at in running[: -_MOST_RUNNING - 1 : -1]:
+        if spans[at].end_ns < now:
+            running.remove(at)
+        elif layer[at] != layer[inner] and _is_twin(spans[at], spans[inner]):
+            return at
+    return None
+
+
 def _is_twin(outer: Span, inner: Span) -> bool:
-    if inner.start_ns < outer.start_ns - _SLIP_NS or inner.end_ns > outer.end_ns + _SLIP_NS:
+    if inner.end_ns > outer.end_ns + _SLIP_NS:
         return False
     models = [_model(span) for span in (outer, inner)]
     if None not in models and models[0] != models[1]:

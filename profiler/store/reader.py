@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from profiler.analysis.columns import Tables
 from profiler.analysis.model import Trace
-from profiler.analysis.provenance import is_of_adoption, provenance, without_twins
+from profiler.analysis.provenance import is_of_adoption, provenance, without_strangers, without_twins
 from profiler.errors import DataError
 from profiler.store import arrow, cache
 from profiler.store.lines import gathered
@@ -85,10 +85,13 @@ def load_run(path: Path, *, use_cache: bool = True, processes: int | None = None
     with _readable(spans):
         caching = use_cache and (manifest is None or manifest.status != "running")
         content = _kept(spans, processes) if caching else read_spans(spans, processes=processes)
-    tables, twins = without_twins(arrow.to_tables(content.tables))
+    tables, strangers = without_strangers(arrow.to_tables(content.tables))
+    tables, twins = without_twins(tables)
     notes = list(_notes(spans, content, tables))
     if twins:
         notes.append(f"{twins} traces are single calls that another chain's spans record, too: counted once, there")
+    if strangers:
+        notes.append(f"traces in which nothing is recognised are left out: {strangers}")
     return LoadedRun(path, manifest, spans, tables, content.index, notes)
 
 

@@ -293,6 +293,21 @@ def test_calls_of_other_tokens_or_another_model_are_no_twins():
     assert calls_of(chat("a", 0, 90, **tokens), llm("b", 1, 80, **{"llm.token_count.prompt": 5})) == ["a"]
 
 
+def test_a_wide_fan_out_in_two_layers_is_told_apart():
+    outer = [chat(f"o{at}", at, 5000 - at)._replace(name="chat m") for at in range(200)]
+    inner = [llm(f"i{at}", 300 + at, 4000 + at)._replace(name="ChatOpenAI") for at in range(200)]
+    assert calls_of(*outer, *inner) == [each.span_id for each in outer]
+
+
+def test_ten_thousand_siblings_take_no_longer_each_than_a_few():
+    def of(count):
+        models = [{KIND: "LLM", "llm.model_name": str(at)} for at in range(count)]
+        return [FOREIGN_ROOT, *[span(f"c{at}", at, at + count, "root", models[at]) for at in range(count)]]
+
+    few, many = of(500), of(10_000)
+    assert _timed(lambda: adopt(many), 1) / 10_000 < 10 * min(_timed(lambda: adopt(few), 1) for _ in range(3)) / 500
+
+
 def test_each_call_has_one_twin_at_most():
     assert calls_of(chat("a", 0, 90), llm("b", 1, 80), llm("c", 2, 70)) == ["a", "c"]
 
@@ -344,6 +359,18 @@ def test_the_engines_own_span_is_the_timing_of_the_call_above_it():
     assert "engine timing" not in trace.repairs[0].detail
 
 
+def test_a_recorded_run_on_vllm_has_the_engines_timing_and_leaves_its_start_out():
+    run = run_of("genai+httpx+vllm")
+    calls = run.tables.calls
+    assert sorted(run.tables.chains["calls"]) == [1, 2, 2, 2]  # one request was sent by no instrumented client
+    assert set(calls["timing_source"]) == {"vllm.spans"}
+    assert (calls["prefill_ns"] + calls["decode_ns"] > 50 * MS).all()
+    for name in ("prefill", "decode"):  # all of it is on the path: nothing is cut off by the HTTP client's span
+        assert (calls[f"path_{name}_ns"] - calls[f"{name}_ns"]).abs().max() < 3000
+    assert run.tables.calls["ttft_ns"].notna().sum() == 6
+    assert "traces in which nothing is recognised are left out: 1" in run.notes
+
+
 def test_an_engines_span_that_no_client_recorded_is_a_call_itself():
     table = build_tables([trace_of([engine_span(None)])]).calls
     assert table["timing_source"].tolist() == ["vllm.spans"]
@@ -377,11 +404,11 @@ def test_telling_that_spans_are_our_own_takes_next_to_no_time():
     assert best / 40 < 0.2e-6
 
 
-def _timed(work):
-    began = time.perf_counter()
-    for _ in range(20):
+def _timed(work, times=20):
+    began = time.process_time()
+    for _ in range(times):
         work()
-    return (time.perf_counter() - began) / 20
+    return (time.process_time() - began) / times
 
 
 NAMES = st.sampled_from(

@@ -8,6 +8,9 @@ second layer is. CHAIN is good, broken or fan; all three if none is given.
 It needs an environment with benchmarks/peers/instrumentations.txt, the project's own dependencies, and for a second
 layer openinference-instrumentation-openai or opentelemetry-instrumentation-httpx. The engine is a transport that
 answers with real delays; nothing leaves the process.
+
+genai+httpx+vllm.jsonl is not made here: a graph of two nodes that each call once, under genai+httpx, against vLLM 0.32
+on a CPU with --otlp-traces-endpoint, and one request from curl; without the paths and process numbers that vLLM tells.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ LIVE = (
     "test_engine_provision",
     "test_engine_simulated",
     "test_react_agent",
+    "test_report_in_browser",
     "test_run",
     "test_run_with_faults",
     "test_selftest",

@@ -141,7 +141,7 @@ class Chromium:
         self.complaints.clear()
         self.requests.clear()
         self._send("Page.navigate", {"url": Path(path).absolute().as_uri()})
-        self.wait("document.documentElement.dataset.ready === 'yes'")
+        self.wait("document.documentElement?.dataset.ready === 'yes'")
 
     def wait(self, condition, patience_s=30):
         """Until a JavaScript expression is true."""

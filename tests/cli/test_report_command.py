@@ -191,7 +191,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("output", (*TEXTS, "html"))
+@pytest.mark.parametrize("output", [*TEXTS, "html"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_format_is_made_of_every_run(bench, kind, output):
     run = write_run(bench.folder / "run", KINDS[kind]())

@@ -7,7 +7,9 @@ The projection adds steps to the mean chain. Each further one is one more call w
 framework: what is not prefill, as at present), and its prompt is longer by the mean growth:
 
     prefill of call k   without cache   base + price * (first + (k - 1) * growth)
-                        with cache      base + price * (growth + half a block), the first call in full
+                        with cache      base + price * (growth + what is read again), the first call in full
+
+What is read again with a cache is as seen, or half a block where the cache hardly helps at present.
 
 A line has no term for attention's square: beyond the prompts that were seen it is an underestimate.
 """
@@ -26,6 +28,7 @@ from profiler.stats.lines import Line, robust_line
 
 FACTORS = (1.0, 2.0, 5.0)
 LEAST_SPREAD_TOKENS = 16.0  # computed prompt tokens must differ by as much to tell a price
+_HELPFUL = 0.5  # of what is cacheable is found
 _FAR_OFF = 4.0  # robust standard deviations
 _TO_SIGMA = 1.4826  # of the median absolute deviation, for a normal distribution
 
@@ -205,8 +208,10 @@ def _projections(
     def without_cache(number: float) -> float:
         return number * (cost.base_ns + cost.per_token_ns * (first + (number - 1) / 2 * growth))
 
+    again = _read_again(calls, block)
+
     def with_cache(number: float) -> float:
-        later = cost.base_ns + cost.per_token_ns * (growth + block / 2)
+        later = cost.base_ns + cost.per_token_ns * (growth + again)
         return cost.base_ns + cost.per_token_ns * first + (number - 1) * later
 
     return tuple(
@@ -218,6 +223,15 @@ def _projections(
         )
         for factor in FACTORS
     )
+
+
+def _read_again(calls: pd.DataFrame, block: int) -> float:
+    """Tokens beyond the growth that a call with a cache computes: as seen, or half a block where it does not help."""
+    later = calls[calls["growth"].notna()]
+    cacheable = float(np.nansum(later["cacheable"]))
+    hit = float(np.nansum(later["cached"])) / cacheable if cacheable else 0.0
+    seen = _known_mean(later["uncached"] - later["growth"]) if hit >= _HELPFUL else None
+    return block / 2 if seen is None else max(seen, 0.0)
 
 
 def _breaks(measured: Measured, calls: pd.DataFrame, price: float | None) -> list[PrefixBreak]:

@@ -12,13 +12,18 @@ call the part before the first token is told apart: what its arrival is later th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from profiler.analysis.measured import Measured, numbers
 
 LATE_NS = 100_000_000  # a first token so much later than the engine had it is worth a word
 _LAG_NS = 10_000_000
+FEWEST_TOKENS = 8  # of which a burst must consist
+_SHORT = 0.2  # of the time that the engine took to make the tokens: they came in a burst
+_SOON_NS = 20_000_000  # tokens that are made in less come together anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ def _notes(measured: Measured) -> list[str]:
             f"in {number} of {len(calls)} calls the client saw the first token over 100 ms after the engine had it "
             f"(median {median_ms:.0f} ms)"
         )
-    if (number := int(bundled(measured).sum())) > 0:
+    if (number := int(bundled(calls).sum())) > 0:
         notes.append(f"in {number} of {len(calls)} calls all output came in one burst")
     lag = numbers(calls["lag_max_ns"])
     if (number := int((lag > _LAG_NS).sum())) > 0:
@@ -106,12 +111,10 @@ def _notes(measured: Measured) -> list[str]:
     return notes
 
 
-FEWEST_TOKENS = 8  # of which at least so many must come at once to be called a burst
-
-
-def bundled(measured: Measured) -> np.ndarray:
-    """Which answered calls streamed and yet got all their output, of at least 8 tokens, at once."""
-    calls = measured.answered
-    tokens = numbers(calls["output_tokens"])
-    at_once = (numbers(calls["distinct_arrivals"]) == 1) & calls["stream"].to_numpy(dtype=bool)
-    return np.asarray(at_once & (tokens >= FEWEST_TOKENS))
+def bundled(calls: pd.DataFrame) -> Any:
+    """Which calls streamed and yet got their output, of 8 tokens or more, in one burst."""
+    arrivals, tokens = numbers(calls["distinct_arrivals"]), numbers(calls["output_tokens"])
+    decode = numbers(calls["decode_ns"])
+    together = numbers(calls["last_chunk_ns"]) - numbers(calls["ttft_ns"]) <= _SHORT * decode
+    together = np.where(np.isfinite(decode), together & (decode >= _SOON_NS), arrivals == 1)
+    return together & (tokens >= FEWEST_TOKENS) & calls["stream"].to_numpy(dtype=bool)

@@ -147,7 +147,7 @@ def _add_call(rows, part, shared, spent, lasted):
         row |= {"timing_source": "test", "first_late_ns": 0, "ttft_ns": spent["queue"] + spent["prefill"]}
         row |= {
             "last_chunk_ns": sum(spent[phase] for phase in ENGINE),
-            "distinct_arrivals": columns.get("output_tokens", 0),
+            "distinct_arrivals": columns.get("output_tokens") or 0,
         }
     rows["calls"].append(row | columns)
 

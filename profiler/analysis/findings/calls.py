@@ -11,6 +11,7 @@ import pandas as pd
 from profiler.analysis.finding import Finding
 from profiler.analysis.findings.inquiry import Inquiry, concentrated, evidence
 from profiler.analysis.measured import numbers
+from profiler.analysis.waterfall import bundled
 from profiler.analysis.wording import count, duration, percent, plural
 
 _PHASES = ("client", "queue", "prefill", "decode", "delivery", "unaccounted")
@@ -20,7 +21,6 @@ _FAR_SHARE = 0.25  # of what is expected
 _TO_SIGMA = 1.4826  # of the median absolute deviation, for a normal distribution
 _FEWEST_CALLS = 20
 _FEWEST_TOKENS = 8
-_SHORT = 0.2  # of the time that the engine took to make the tokens: they came in a burst
 _MANY = 0.2  # of the calls
 _LATE_NS = 20_000_000
 
@@ -213,15 +213,6 @@ def loop_lag(inquiry: Inquiry) -> Iterator[Finding]:
         phase="delivery" if late.sum() >= held.sum() else "framework",
         evidence=evidence(calls, late, lambda ns: f"loop {duration(float(ns))} late", lag),
     )
-
-
-def bundled(calls: pd.DataFrame) -> Any:
-    """Which calls streamed and yet got their output, of 8 tokens or more, in one burst."""
-    arrivals, tokens = numbers(calls["distinct_arrivals"]), numbers(calls["output_tokens"])
-    decode = numbers(calls["decode_ns"])
-    together = numbers(calls["last_chunk_ns"]) - numbers(calls["ttft_ns"]) <= _SHORT * decode
-    together = np.where(np.isfinite(decode), together & (decode >= _LATE_NS), arrivals == 1)
-    return together & (tokens >= _FEWEST_TOKENS) & calls["stream"].to_numpy(dtype=bool)
 
 
 def _expected(calls: pd.DataFrame) -> Any:

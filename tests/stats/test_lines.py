@@ -1,0 +1,42 @@
+"""Lines through points of which some are far off."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from profiler.stats.lines import robust_line
+
+X = np.arange(100.0)
+
+
+def test_points_on_a_line_give_the_line():
+    line = robust_line(X, 3 + 2 * X, least_spread=1)
+    assert (line.slope, line.base, line.points) == pytest.approx((2, 3, 100))
+    assert line.at(10.0) == pytest.approx(23)
+
+
+def test_a_quarter_of_wild_points_moves_it_little():
+    y = 3 + 2 * X
+    y[::4] += 5000
+    assert robust_line(X, y, least_spread=1).slope == pytest.approx(2, rel=0.05)
+
+
+def test_the_interval_holds_the_slope_about_as_often_as_it_says():
+    draw = np.random.default_rng(0)
+    lines = [robust_line(X, 2 * X + draw.normal(0, 30, 100), least_spread=1) for _ in range(60)]
+    assert sum(line.low <= 2 <= line.high for line in lines) >= 52
+
+
+def test_many_points_are_thinned_over_their_whole_range():
+    x = np.concatenate([np.zeros(50_000), np.full(50_000, 100.0)])
+    line = robust_line(x, 7 * x, least_spread=1)
+    assert (line.slope, line.points) == (7, 100_000)
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [([], []), ([1, 2, 3], [1, 2, 3]), ([5] * 50, range(50)), ([np.nan] * 50, range(50)), (range(50), [np.nan] * 50)],
+)
+def test_without_spread_or_points_there_is_no_line(x, y):
+    assert robust_line(x, y, least_spread=1) is None

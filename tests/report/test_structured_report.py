@@ -1,15 +1,20 @@
 """The report for programs: strict JSON with the same figures."""
 
+import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_inputs import chain, manifest, report_json, small_run, summary_of
+from report_inputs import chain, explained, finding, manifest, report_json, small_run, summary_of
 
 from profiler import semconv as sc
+from profiler.analysis.finding import Evidence, Finding
 from profiler.analysis.phases import PHASES
+from profiler.analysis.tables import build_tables
+from profiler.report.structured import VERSION, plain_values, render_json
 
 MS = 1_000_000
 
@@ -28,6 +33,26 @@ def test_the_document_says_what_it_is():
     assert set(document) == {"format", "version", "summary", *parts, "chains", "caveats", "run"}
     assert document["run"]["agent"] == {"name": "react"}
     assert len(document["caveats"]) == 4
+
+
+def test_every_key_and_every_field_of_a_finding_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "reports.md").read_text(encoding="utf-8")
+    document = strict(report_json(small_run(), manifest()))
+    fields = [field.name for of in (Finding, Evidence) for field in dataclasses.fields(of)]
+    assert [name for name in [*document, *fields] if f"`{name}`" not in page] == []
+    assert f"`version` = {VERSION}" in page
+
+
+def test_findings_and_repairs_are_in_it():
+    told = explained([finding()], repairs=(("orphan", 3),))
+    document = strict(render_json(told, build_tables(small_run()), None, []))
+    assert document["findings"][0]["gain_ns"] == 90e6
+    assert document["findings"][0]["evidence"][1] == {"trace_id": "not drawn", "span_id": None, "note": ""}
+    assert document["repairs"] == [{"kind": "orphan", "count": 3}]
+
+
+def test_what_is_not_a_number_is_null():
+    assert plain_values({"a": (math.nan, [math.inf, 1.5]), "b": "x"}) == {"a": [None, [None, 1.5]], "b": "x"}
 
 
 def test_phases_sum_to_every_chain_and_to_all_of_them():

@@ -48,9 +48,12 @@ function tooltip(colors, formatter, trigger = "axis") {
 
 const short = (text, length = 26) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
 
+// `20 ms` and `1.2 s` where a figure reads `20.0 ms` and `1.20 s`.
+const roundDuration = (value) => duration(value).replace(/(\.\d*?)0+(?= )/, "$1").replace(/\.(?= )/, "");
+
 function timeAxis(colors, extra = {}) {
   return {
-    type: "value", axisLabel: { color: colors.soft, formatter: (value) => duration(value), hideOverlap: true },
+    type: "value", axisLabel: { color: colors.soft, formatter: roundDuration, hideOverlap: true },
     splitLine: { lineStyle: { color: colors.line } }, axisLine: { show: false }, splitNumber: 6, ...extra,
   };
 }
@@ -131,7 +134,7 @@ function histograms(parts, marks, what, label) {
       markLine: at ? undefined : {
         symbol: "none", silent: true, lineStyle: { color: colors.ink, type: "dashed", width: 1 },
         label: { color: colors.ink, formatter: (mark) => mark.name, position: "end" },
-        data: marks.map(([text, value]) => ({ name: text, xAxis: value })),
+        data: marks.map(([text, value], mark) => ({ name: text, xAxis: value, label: { align: mark ? "left" : "right" } })),
       },
     })),
   }));

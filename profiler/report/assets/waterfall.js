@@ -84,7 +84,7 @@ class Waterfall {
       found.push(svg("line", { x1: x, x2: x, y1: top, y2: bottom, class: "wf-tick" }));
       if (textY) {
         const last = x > this.width - 40;
-        found.push(svg("text", { x, y: textY - 4, class: "wf-time", "text-anchor": last ? "end" : "middle" }, at ? duration(at * 1e3) : "0"));
+        found.push(svg("text", { x, y: textY - 4, class: "wf-time", "text-anchor": last ? "end" : "middle" }, at ? roundDuration(at * 1e3) : "0"));
       }
     }
     return found;

@@ -16,6 +16,7 @@ LIVE = (
     "test_engine_process",
     "test_engine_provision",
     "test_engine_simulated",
+    "test_explained",
     "test_react_agent",
     "test_report_in_browser",
     "test_run",

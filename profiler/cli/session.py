@@ -295,7 +295,14 @@ def _record(
         service_name="agent", resource={"profiler.run": folder.name, "host.name": facts.host_name()}, sinks=sinks
     )
     with recorder, Progress(len(plan.jobs()) + plan.warmup) as progress:
-        runner = Runner(plan, recorder, check_engine=engine.check, check_store=check_store, on_chain=progress.chain)
+        runner = Runner(
+            plan,
+            recorder,
+            check_engine=engine.check,
+            check_store=check_store,
+            on_chain=progress.chain,
+            supervised=engine.info.managed,
+        )
         with _output_aside():
             outcome = runner.run()
     if outcome.abandoned:

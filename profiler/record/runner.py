@@ -113,7 +113,19 @@ class Runner:
         check_engine: Callable[[], None],
         check_store: Callable[[], None],
         on_chain: Callable[[ChainResult], None],
+        supervised: bool = False,
     ) -> None:
+        """Take what a run needs.
+
+        Args:
+            plan: what to run.
+            recorder: keeps the spans.
+            check_engine: raises EngineDied if the engine is known to be dead.
+            check_store: raises StoreError if nothing can be written any more.
+            on_chain: is told of each chain that has ended.
+            supervised: `check_engine` notices the engine's death, so that a port which stays shut is no proof of it.
+        """
+        self._supervised = supervised
         self._plan = plan
         self._recorder = recorder
         self._check_engine = check_engine
@@ -280,7 +292,7 @@ class Runner:
     async def _check_connection(self, chain: Chain) -> None:
         kind = type(chain.failure).__qualname__
         self._unreachable = self._unreachable + 1 if kind in _CONNECTION_ERRORS else 0
-        if self._unreachable < _UNREACHABLE_AFTER:
+        if self._supervised or self._unreachable < _UNREACHABLE_AFTER:
             return
         chains, self._unreachable = self._unreachable, 0
         if not await _listens(self._plan.options.engine):  # otherwise it fails often, but it is there

@@ -23,7 +23,7 @@ CHAT = {"model": "m", "messages": []}
 ANSWER = {"id": "1", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": {}}
 
 
-def run(ask, *, repeat=1, timeout_s=60.0):
+def run(ask, *, repeat=1, timeout_s=60.0, **settings):
     """The outcome of an agent's run, and the chains' spans."""
     batches = []
     with Recorder(service_name="agent", resource={}, sinks=[batches.append]) as recorder:
@@ -35,7 +35,7 @@ def run(ask, *, repeat=1, timeout_s=60.0):
             timeout_s=timeout_s,
         )
         nothing = lambda *_: None  # noqa: E731
-        runner = Runner(plan, recorder, check_engine=nothing, check_store=nothing, on_chain=nothing)
+        runner = Runner(plan, recorder, check_engine=nothing, check_store=nothing, on_chain=nothing, **settings)
         outcome = runner.run()
     return outcome, batches
 
@@ -168,3 +168,13 @@ def test_the_loop_that_an_agent_runs_in_a_thread_is_watched_too():
     outcome, ((*chats, _),) = run(ask)
     assert max(chat.attributes[sc.LOOP_LAG_MAX_NS] for chat in chats if sc.LOOP_LAG_MAX_NS in chat.attributes) > 5e7
     assert outcome.loop_lag.max_ms > 50
+
+
+def test_a_shut_port_ends_a_run_unless_the_engine_is_supervised():
+    async def ask(_):
+        raise httpx2.ConnectError("refused")
+
+    attached, _ = run(ask, repeat=6)
+    assert (len(attached.results), type(attached.fatal).__name__) == (3, "EngineDied")
+    supervised, _ = run(ask, repeat=6, supervised=True)
+    assert (len(supervised.results), supervised.fatal) == (6, None)

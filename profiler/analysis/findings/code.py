@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -105,17 +105,23 @@ def serial(inquiry: Inquiry) -> Iterator[Finding]:
 def framework_time(inquiry: Inquiry) -> Iterator[Finding]:
     """Time in which neither a call nor a tool was active, by whose it was."""
     gaps = inquiry.measured.gaps
-    gaps = gaps[gaps["cause"] != "event loop"]
-    owner = np.where(gaps["cause"] == "node", gaps["owner"].str.replace("step ", "node ", n=1), gaps["cause"])
-    for name, group in gaps.assign(place=owner).groupby("place", sort=True):
-        lasted = numbers(group["duration_ns"])
-        gain = inquiry.gain(inquiry.per_chain(group, lasted, "framework"))
+    lasted = numbers(gaps["duration_ns"])
+    places: dict[str, list[Any]] = {}
+    for key, rows in gaps.groupby(["cause", "owner"], sort=True).indices.items():
+        cause, owner = cast("tuple[str, str]", key)
+        if cause != "event loop":  # that is a finding of its own
+            places.setdefault(owner.replace("step ", "node ", 1) if cause == "node" else cause, []).append(rows)
+    for name, parts in sorted(places.items()):
+        here = np.zeros(len(gaps))
+        for rows in parts:
+            here[rows] = lasted[rows]
+        gain = inquiry.gain(inquiry.per_chain(gaps, here, "framework"))
         if gain is None:
             continue
-        in_node = str(name).startswith("node ")
-        where = short(str(name)) if in_node or name == _BETWEEN else ""
+        in_node = name.startswith("node ")
+        where = short(name) if in_node or name == _BETWEEN else ""
         what = {"start": "before the first step", "end": "after the last step", "unattributed": "outside any step"}
-        place = f"in {where}'s own code" if in_node else what.get(str(name), _BETWEEN)
+        place = f"in {where}'s own code" if in_node else what.get(name, _BETWEEN)
         yield Finding(
             kind="framework-time",
             title=f"{duration(gain.ns)} of a chain ({percent(gain.share)}) passes {place}, without a call or a tool.",
@@ -131,10 +137,10 @@ def framework_time(inquiry: Inquiry) -> Iterator[Finding]:
             where=where,
             phase="framework",
             evidence=evidence(
-                group,
-                lasted,
+                gaps,
+                here,
                 lambda ns, before: f"{duration(float(ns))} before {before or 'the end'}",
-                lasted,
-                group["before"],
+                here,
+                gaps["before"],
             ),
         )

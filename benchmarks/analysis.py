@@ -58,9 +58,9 @@ class Row:
     again: Report
 
 
-def report(run: Path) -> Report:
+def report(run: Path, *options: str) -> Report:
     """`profiler report`, as a user gives it."""
-    command = [sys.executable, "-m", "profiler", "report", str(run)]
+    command = [sys.executable, "-m", "profiler", "report", str(run), *options]
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=REPOSITORY)
     peak = _Peak(process.pid)

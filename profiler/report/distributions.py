@@ -119,7 +119,7 @@ def facts_of(calls: pd.DataFrame, tools: pd.DataFrame) -> dict[str, dict[str, An
     """Span id -> what is worth showing beside its bar; missing values are left out, durations are microseconds."""
     found: dict[str, dict[str, Any]] = {}
     for table, columns in ((calls, _OF_CALLS), (tools, _OF_TOOLS)):
-        values = [table[column].to_numpy(dtype=object, na_value=None).tolist() for column in columns]
+        values = [table[column].astype(object).where(table[column].notna(), None).tolist() for column in columns]
         for span_id, *row in zip(table["span_id"].tolist(), *values, strict=True):
             known = zip(columns, row, strict=True)
             found[str(span_id)] = dict(_shown(name, value) for name, value in known if value is not None)

@@ -41,7 +41,7 @@ TOLERANCE = 0.05
 RUN_LIMIT_S = 300
 MACHINE_PHASES = ("framework", "client", "tool")
 MOST_STRAIN = 0.02
-MOST_PAIRS = 5
+MOST_PAIRS = 4
 
 
 @dataclass(frozen=True)

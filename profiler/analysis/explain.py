@@ -25,7 +25,6 @@ class Facts:
     """What is known of the engine from elsewhere; None where it is not."""
 
     block_tokens: int | None = None  # of its prefix cache
-    prefix_caching: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

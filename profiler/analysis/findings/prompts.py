@@ -34,7 +34,7 @@ def prefix_cache(inquiry: Inquiry) -> Iterator[Finding]:
         title=f"The prefix cache {state}: {percent(gain.share)} of chain time is re-reading history; "
         f"{'turning it on' if never else 'with all of it found'} saves about {duration(gain.ns)} "
         f"of {duration(inquiry.mean_ns)}.",
-        detail=f"{count(context.cacheable_tokens)} prompt tokens per chain had been sent by the call before, in "
+        detail=f"{count(context.cacheable_tokens)} prompt tokens per chain had been sent before, in "
         "whole blocks of "
         f"{context.block_tokens} ({context.block_source}); those not found in the cache cost {duration(price)} "
         "each "

@@ -6,6 +6,9 @@ import dataclasses
 import itertools
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from report_inputs import chain, explained, finding, manifest, report_page, small_run
@@ -19,6 +22,7 @@ from profiler.report.distributions import facts_of
 from profiler.report.html import render_html
 from profiler.report.picture import Packer, picture
 
+REPOSITORY = Path(__file__).parents[2]
 MS = 1_000_000
 
 
@@ -381,3 +385,42 @@ def test_without_findings_the_page_says_that_none_stands_out(browser, tmp_path):
     browser.open(path)
     assert "No single cause stands out" in browser.run("document.querySelector('#findings').innerText")
     assert browser.run("document.querySelector('#chain')") is None
+
+
+AGENT = """
+import os, httpx2
+def answer(task):
+    body = {"model": os.environ["OPENAI_MODEL"], "messages": [{"role": "user", "content": task}], "stream": True}
+    with httpx2.Client(timeout=20) as client:
+        for _ in range(2):
+            client.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body).raise_for_status()
+    return "done"
+"""
+
+
+def test_a_run_can_end_with_a_page_and_the_browser_shows_its_chains(browser, tmp_path):
+    agent = tmp_path / "agent.py"
+    agent.write_text(AGENT, encoding="utf-8")
+    out = tmp_path / "out"
+    command = [
+        sys.executable,
+        "-m",
+        "profiler",
+        "run",
+        str(agent),
+        "--input",
+        "</script> and a question",
+        "--repeat",
+        "3",
+    ]
+    command += ["--backend", "sim", "--capture-content", "--out", str(out), "--format", "html"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, cwd=REPOSITORY)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert f"report written to {out / 'report.html'}" in done.stderr
+    browser.open(out / "report.html")
+    assert browser.run("document.querySelectorAll('.option').length") == 3
+    assert "simulated" in browser.run("document.querySelector('.caveats').innerText")
+    x, y, *_ = browser.place("#wf-row-0")
+    browser.mouse("mouseMoved", x, y)
+    assert "answer:" in browser.run("document.querySelector('.detail').innerText")
+    assert browser.complaints == []

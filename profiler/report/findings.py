@@ -19,8 +19,14 @@ _ALWAYS = 0.995  # a share that would be printed as 100%
 
 def finding_table(findings: Sequence[Finding], *, everything: bool = False) -> Table:
     """The ranked list: gain, title and remedy; with `everything` all of them, and what they rest on."""
+    together = " (gains overlap: they do not add up)" if len(findings) > 1 else ""
     table = Table(
-        title="Findings", title_justify="left", title_style="bold", box=None, pad_edge=False, show_header=bool(findings)
+        title=f"Findings{together}",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        show_header=bool(findings),
     )
     if not findings:
         table.add_row("no single cause stands out of the noise")
@@ -28,8 +34,7 @@ def finding_table(findings: Sequence[Finding], *, everything: bool = False) -> T
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("gain", justify="right", no_wrap=True)
     table.add_column("of chain", justify="right", no_wrap=True)
-    together = " (gains overlap: they do not add up)" if len(findings) > 1 else ""
-    table.add_column(f"what it is, and what to do{together}", ratio=1)
+    table.add_column("what it is, and what to do", ratio=1)
     shown = findings if everything else findings[:FIRST]
     for rank, finding in enumerate(shown, start=1):
         gain = duration(finding.gain_ns), percent(finding.share)
@@ -69,20 +74,27 @@ def seldom_on_path(explanation: Explanation) -> list[str]:
     """What the chains wait for only sometimes, or never: a faster one is worth less than its time, or nothing."""
     summary = explanation.summary
     least = _LEAST_SHARE * summary.total_ns / max(summary.chains - summary.failed, 1)
-    rows = [row for row in explanation.on_path if row.share < _ALWAYS and (row.drag_ns >= least or not row.share)]
-    lines = [path_sentence(row) for row in sorted(rows, key=lambda row: -row.drag_ns)[:_MOST_PLACES]]
-    more = len(rows) - len(lines)
-    return lines + ([f"and {plural(more, 'place')} more that chains do not always wait for"] if more else [])
+    sometimes = [row for row in explanation.on_path if 0 < row.share < _ALWAYS and row.drag_ns >= least]
+    lines = [_sometimes(row) for row in sorted(sometimes, key=lambda row: -row.drag_ns)[:_MOST_PLACES]]
+    never = [row for row in explanation.on_path if not row.share]
+    if never:
+        named = [f"{_place(row)} ({duration(row.slack_ns)})" for row in never[:_MOST_PLACES]]
+        more = f" and {plural(len(never) - _MOST_PLACES, 'other')}" if len(never) > _MOST_PLACES else ""
+        told = f"Never what the chains wait for (and how much longer it may take for free): {', '.join(named)}{more}"
+        lines.append(told)
+    return lines
 
 
-def path_sentence(row: OnPath) -> str:
-    """`Step 2's search is on the path in 83% of the chains`, with what it is worth there."""
-    what = f"Step {row.position}'s {row.name}" if row.name else f"Call {row.position}"
-    if not row.share:
-        return f"{what} is never what the chains wait for: it may take {duration(row.slack_ns)} longer for free"
+def _place(row: OnPath) -> str:
+    return f"step {row.position}'s {safe(row.name, 60)}" if row.name else f"call {row.position}"
+
+
+def _sometimes(row: OnPath) -> str:
+    """`Step 2's search is on the critical path in 83% of the chains`, with what it is worth there."""
+    place = _place(row)
     return (
-        f"{what} is on the critical path in {percent(row.share)} of the chains: without it they would gain "
-        f"{duration(row.drag_ns)} in the mean"
+        f"{place[0].upper()}{place[1:]} is on the critical path in {percent(row.share)} of the chains: without it they "
+        f"would gain {duration(row.drag_ns)} in the mean"
     )
 
 

@@ -187,11 +187,12 @@ def _conclusions(summary: Summary) -> list[str]:
     slow = summary.slowest
     if slow is not None:
         where = f"step {slow.position} ({slow.node})" if slow.node else f"call {slow.position}"
+        task = f" of task {slow.task_id}" if slow.task_id else ""
         told = [f"first token after {duration(slow.ttft_ns)}"] if slow.ttft_ns is not None else []
         engine = [("queue", slow.queue_ns), ("prefill", slow.prefill_ns), ("decode", slow.decode_ns)]
         told += [f"{name} {duration(value)}" for name, value in engine if value is not None]
         told += [plural(slow.output_tokens, "token")]
-        lines.append(f"Slowest call: {where} of task {slow.task_id}: {duration(slow.call_e2e_ns)} ({', '.join(told)})")
+        lines.append(f"Slowest call: {where}{task}: {duration(slow.call_e2e_ns)} ({', '.join(told)})")
         lines.append(f"  trace {slow.trace_id}, span {slow.span_id}")
     if summary.compounding is not None:
         lines.append(compounding_sentence(summary.compounding))

@@ -291,7 +291,21 @@ def test_what_chains_wait_for_only_sometimes_is_told():
 
 def test_what_is_never_waited_for_is_told_with_its_slack():
     text = flat(rendered(explained(on_path=(on_path(share=0.0, drag_ns=0.0, slack_ns=7e6),))))
-    assert "Step 2's search is never what the chains wait for: it may take 7.00 ms longer for free" in text
+    assert (
+        "Never what the chains wait for (and how much longer it may take for free): step 2's search (7.00 ms)" in text
+    )
+
+
+def test_of_many_that_are_never_waited_for_some_are_named():
+    rows = tuple(on_path(position=at, share=0.0, slack_ns=7e6) for at in range(9))
+    assert "step 4's search (7.00 ms) and 4 others" in flat(rendered(explained(on_path=rows)))
+
+
+def test_a_chain_without_a_task_has_no_empty_name():
+    text = report_text(
+        [chain("aa", 0, 10, [Span("", "c", "root", "c", 0, 9, {sc.OPERATION: sc.OP_CHAT})], {sc.TASK_ID: ""})]
+    )
+    assert "Slowest call: call 1: 9.00 ms" in text
 
 
 def test_places_with_next_to_nothing_to_gain_are_not_worth_a_line():

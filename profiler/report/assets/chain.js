@@ -136,6 +136,7 @@ class Chains {
   }
 
   detail(row) {
+    this.row.classList.toggle("told", Boolean(row));
     if (!row) {
       this.row.replaceChildren(el("p", { class: "hint" }, "Point at a row, or walk through them with the arrow keys."));
       return;

@@ -77,7 +77,7 @@ const DECALS = {
   up: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [1.2, 3.5], rotation: -Math.PI / 4 },
   down: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [1.2, 3.5], rotation: Math.PI / 4 },
   upright: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [1.2, 4], rotation: Math.PI / 2 },
-  cross: { symbol: "rect", dashArrayX: [[1.2, 4], [4, 1.2]], dashArrayY: [1.2, 4], rotation: 0 },
+  level: { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [1.2, 4], rotation: 0 },
   dots: { symbol: "circle", symbolSize: 0.7, dashArrayX: [[5, 0], [0, 5]], dashArrayY: [5, 0], rotation: 0 },
 };
 

@@ -95,14 +95,14 @@ const LOOKS = {
   delivery: { color: "#009e73", pattern: "down" },
   tool: { color: "#cc79a7", pattern: "none" },
   retry: { color: "#f0e442", pattern: "upright" },
-  unaccounted: { color: "#d9d3b8", pattern: "cross" },
+  unaccounted: { color: "#d9d3b8", pattern: "level" },
 };
 const INK = { framework: "#000", client: "#000", queue: "#000", prefill: "#000", decode: "#fff", delivery: "#000",
   tool: "#000", retry: "#000", unaccounted: "#000" };
 
 const LINES = {
   none: [], up: ["M-1,7 L7,-1 M-1,1 L1,-1 M5,7 L7,5"], down: ["M-1,-1 L7,7 M5,-1 L7,1 M-1,5 L1,7"],
-  upright: ["M1.5,0 V6"], cross: ["M0,3 H6 M3,0 V6"], dots: ["M1.5,1.5 h1.4 v1.4 h-1.4 Z"],
+  upright: ["M1.5,0 V6"], level: ["M0,3 H6"], dots: ["M1.5,1.5 h1.4 v1.4 h-1.4 Z"],
 };
 
 function patterns() {

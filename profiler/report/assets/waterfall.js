@@ -135,7 +135,7 @@ class Waterfall {
     const width = Number(bar.getAttribute("width"));
     const full = `${phase} ${duration(lasts * 1e3)}`;
     const text = width > full.length * 6 + 8 ? full : width > phase.length * 6 + 8 ? phase : "";
-    return text && svg("text", { x: Number(bar.getAttribute("x")) + 4, y, class: "wf-caption", fill: INK[phase] }, text);
+    return text && svg("text", { x: Number(bar.getAttribute("x")) + 4, y, class: "wf-caption", fill: INK[phase], stroke: LOOKS[phase].color }, text);
   }
 
   look(at) { this.onRow(this.picture && at >= 0 ? this.picture.rows[at] : null); }

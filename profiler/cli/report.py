@@ -21,12 +21,11 @@ _OF_TABLES = ("csv", "parquet")
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
-    """Folders below `traces/` that hold a run."""
-    here = Path(incomplete).parent if "/" in incomplete else Path("traces")
-    if not here.is_dir():
-        return []
-    found = [str(run.parent) for run in here.glob("*/spans.jsonl")]
-    return sorted(path for path in found if path.startswith(incomplete) or not incomplete)
+    """Folders that hold a run: below the folder that is being named, else below `traces/`."""
+    above, slash, _ = incomplete.rpartition("/")
+    here = f"{above}{slash}" or "traces/"
+    found = [f"{here}{run.parent.name}" for run in Path(here).glob("*/spans.jsonl")]
+    return sorted(path for path in found if path.startswith(incomplete))
 
 
 format_option = click.option(
@@ -191,13 +190,15 @@ def write_html(run: LoadedRun, target: Path | None = None, *, force: bool = Fals
 
 def _put_tables(run: LoadedRun, output: str, target: Path | None, table: str | None, *, force: bool) -> None:
     from profiler.cli.ending import note
-    from profiler.cli.output import put, put_all
+    from profiler.cli.output import STDOUT, put, put_all
     from profiler.report.tabular import named, tables_to_csv, tables_to_parquet
 
     _check_not_empty(run)
     written = tables_to_csv if output == "csv" else tables_to_parquet
     if table is not None:
         put(written(getattr(run.tables, table)), target, force=force)
+    elif target == STDOUT:
+        raise UsageError("several tables do not fit into one stream", remedy="add --table NAME, or name a folder")
     elif target is not None:
         files = ((f"{name}.{output}", written(frame)) for name, frame in named(run.tables))
         paths = put_all(files, target, force=force)

@@ -22,7 +22,8 @@ from typing import Any
 from profiler.errors import AgentLoadError, DataError
 
 # Names that are taken without asking when a file holds several candidates.
-_PREFERRED = ("agent", "graph", "app", "build_agent", "make_agent", "create_agent", "answer", "run", "main")
+_FACTORIES = ("agent", "graph", "app", "build_agent", "make_agent", "create_agent")
+_PREFERRED = (*_FACTORIES, "answer", "run", "main")
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +123,20 @@ def _choose(module: ModuleType, path: Path, wanted: str | None) -> tuple[str, An
                 f"{path} has several candidates for the agent: {', '.join(sorted(pool))}",
                 remedy=f"name one: profiler run {path}:{min(pool)}",
             )
+    unasked = [name for name, value in vars(module).items() if _may_be_called(name, value, module)]
+    hint = f"; if it is what {unasked[-1]}() returns, name it: profiler run {path}:{unasked[-1]}" if unasked else ""
     raise AgentLoadError(
-        f"{path} has no agent",
-        remedy="it must hold a compiled LangGraph graph, a zero-argument function that returns one, "
-        "or a function that takes the task and returns the answer",
+        f"{path} has no agent that can be told by itself",
+        remedy="it must hold a compiled LangGraph graph, a zero-argument function that returns one (called "
+        f"{', '.join(_FACTORIES[:-1])} or {_FACTORIES[-1]}, annotated, or named after a colon), or a function that "
+        f"takes the task and returns the answer{hint}",
     )
+
+
+def _may_be_called(name: str, value: Any, module: ModuleType) -> bool:
+    """Whether it is a function of the file's own that takes nothing: maybe a factory, but it does not say so."""
+    own = inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    return own and _classify(value, named=True)[0] == "factory"
 
 
 def _candidates(module: ModuleType) -> dict[str, Any]:
@@ -163,7 +173,7 @@ def _may_return_graph(function: Callable[[], Any]) -> bool:
     """A zero-argument function is a factory by its annotation or, lacking one, by its name."""
     returns = function.__annotations__.get("return")
     if returns is None or returns in (Any, "Any"):
-        return function.__name__ in _PREFERRED and function.__name__ not in ("main", "run")
+        return function.__name__ in _FACTORIES
     text = returns if isinstance(returns, str) else getattr(returns, "__name__", str(returns))
     return any(word in text for word in ("Graph", "Pregel", "Runnable"))
 

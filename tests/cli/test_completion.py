@@ -47,3 +47,15 @@ def test_faults_and_profiles_are_offered():
 
 def test_cells_of_the_selftest_are_offered():
     assert "64 streams" in offered("selftest", "--only", "6")
+
+
+@pytest.mark.parametrize("begun", ["", "tr", "traces/", "./traces/2", "ABSOLUTE/traces/2026"])
+def test_runs_are_offered_however_their_folder_is_spelled(begun, tmp_path, monkeypatch):
+    run = tmp_path / "traces" / "20261125-react-sim"
+    run.mkdir(parents=True)
+    (run / "spans.jsonl").touch()
+    (tmp_path / "traces" / "2026-not-a-run").mkdir()
+    monkeypatch.chdir(tmp_path)
+    begun = begun.replace("ABSOLUTE", str(tmp_path))
+    before = begun[: begun.index("traces")] if "traces" in begun else ""
+    assert offered("report", begun) == [f"{before}traces/20261125-react-sim"]

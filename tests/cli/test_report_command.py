@@ -112,6 +112,11 @@ def test_csv_and_parquet_are_a_folder_of_tables(bench, run):
     assert pq.read_table(bench.folder / "parquet" / "chains.parquet").num_rows == 4
 
 
+def test_several_tables_are_no_stream(bench, run):
+    result = bench.run("report", run, "--format", "csv", "--output", "-")
+    assert (result.code, "--table" in result.err) == (2, True)
+
+
 def test_tables_of_an_earlier_time_are_not_overwritten_unless_forced(bench, run):
     folder = bench.folder / "tables"
     assert reported(bench, run, "csv").code == 0

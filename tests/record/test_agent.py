@@ -78,6 +78,7 @@ def test_sys_exit_in_a_function_fails_its_chain_only(write):
     ("code", "message", "remedy"),
     [
         ("x = 1\n", "has no agent", "compiled LangGraph graph"),
+        ("def build():\n    return 5\n", "has no agent", ":build"),
         ("def a(task): ...\ndef b(task): ...\n", "several candidates for the agent: a, b", ":a"),
         ("import no_such_module_xyz\n", "no module named 'no_such_module_xyz'", "pip install"),
         ("def answer(task:\n", "SyntaxError", None),

@@ -261,7 +261,14 @@ def test_nothing_is_wider_than_the_window(page, width):
 
 
 def test_it_prints_in_light_colours(page):
+    label = "document.querySelector('#steps .chart svg text').getAttribute('fill')"
+    in_light = page.run(label)
     page.prefer("dark")
+    page.wait(f"{label} !== '{in_light}'")
+    page.run("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.run(label) == in_light
+    page.run("window.dispatchEvent(new Event('afterprint'))")
+    assert page.run(label) != in_light
     assert page.pdf()[:5] == b"%PDF-"
     assert not page.run("document.documentElement.classList.contains('paper')")
 

@@ -32,7 +32,7 @@ function findings(chains) {
   const card = (finding) => el("li", { class: "finding" },
     el("div", { class: "gain" }, known(finding.gain_ns)
       ? [el("strong", {}, `−${duration(finding.gain_ns)}`), el("span", {}, known(finding.share) ? `${percent(finding.share)} of a chain` : "per chain")]
-      : el("span", {}, "gain not known")),
+      : [known(finding.share) && el("strong", {}, percent(finding.share)), el("span", {}, known(finding.share) ? "of a chain; no gain to tell" : "no gain to tell")]),
     el("div", {},
       el("h3", {}, finding.phase && PHASES.includes(finding.phase) ? swatch(finding.phase) : null, finding.title),
       el("p", {}, el("b", {}, "What to do: "), finding.remedy),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -28,6 +28,7 @@ from profiler.store.manifest import Manifest
 
 SCRIPTS = ("dom.js", "charts.js", "waterfall.js", "chain.js", "sections.js", "page.js")
 _LONGEST_TEXT = 2000
+MOST_ROWS = 300  # of a table: an agent that goes round for ever has thousands of steps
 _MOST_CHAINS = 5000  # in the page's list
 Pictures = tuple[Mapping[str, Mapping[str, Any]], Sequence[str]]
 
@@ -64,8 +65,12 @@ def render_html(
         pictures: trace id -> packed picture of the chains that are drawn one by one, and the names in them.
     """
     drawn, names = pictures
+    told = explained(explanation)
+    longest = max((len(rows) for part in told.values() for rows in _lists(part)), default=0)
+    if longest > MOST_ROWS:
+        caveats = [*caveats, f"tables of this page end after {MOST_ROWS} rows: --format json has all {longest}"]
     data = {
-        **cleaned(explained(explanation)),
+        **cleaned(told),
         "title": title(manifest, source),
         "trajectory": "" if manifest is None else safe(trajectory(manifest), 300),
         "created": "" if manifest is None else safe(_readable(manifest.created), 40),
@@ -85,12 +90,19 @@ def render_html(
 
 
 def cleaned(value: Any) -> Any:
-    """Texts without control and format characters, and not longer than anybody reads."""
+    """Texts without control and format characters, texts and lists not longer than anybody reads."""
     if isinstance(value, str):
         return safe(value, _LONGEST_TEXT)
     if isinstance(value, Mapping):
         return {name: cleaned(each) for name, each in value.items()}
-    return [cleaned(each) for each in value] if isinstance(value, list | tuple) else value
+    return [cleaned(each) for each in value[:MOST_ROWS]] if isinstance(value, list | tuple) else value
+
+
+def _lists(part: Any) -> Iterator[Sequence[Any]]:
+    """Tables in a part of the explanation: the part itself, and the lists that it holds."""
+    for each in [part, *(part.values() if isinstance(part, Mapping) else ())]:
+        if isinstance(each, list):
+            yield each
 
 
 def embedded(data: Any) -> str:

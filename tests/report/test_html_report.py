@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from report_inputs import chain, manifest, report_page, small_run
 
 from profiler import semconv as sc
+from profiler.analysis.model import Span
 from profiler.analysis.phases import PHASES
 from profiler.report.html import PHASE_WORDS, SCRIPTS, cleaned, embedded
 
@@ -176,6 +177,16 @@ def test_megabytes_of_text_are_cut_with_a_mark():
     assert cleaned({"a": ["x" * 3_000_000]})["a"][0].endswith("x…")
     made = report_page([hostile_chain("long " * 500_000)], notes=["n" * 1_000_000], source="s" * 1_000_000)
     assert len(made) < len(report_page([hostile_chain("x")])) + 10_000
+
+
+def test_tables_of_a_chain_of_very_many_steps_are_cut_and_the_page_says_so():
+    spans = []
+    for at in range(0, 1000, 2):
+        spans.append(Span("", f"c{at}", "root", "c", at, at + 1, {sc.OPERATION: sc.OP_CHAT, sc.SENT_NS: 0}))
+        spans.append(Span("", f"t{at}", "root", "t", at + 1, at + 2, {sc.OPERATION: sc.OP_EXECUTE_TOOL}))
+    data = Page(report_page([chain("aa", 0, 1001, spans)])).data()
+    assert len(data["summary"]["steps"]) == 300
+    assert "tables of this page end after 300 rows: --format json has all 1000" in data["caveats"]
 
 
 @pytest.mark.parametrize("traces", [[], small_run()[2:], small_run()[3:], [chain("aa", 0, 10, [])]])

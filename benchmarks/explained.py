@@ -142,6 +142,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="keep the runs in this folder, and take those that are there")
     arguments = parser.parse_args()
     chosen = [case for case in CASES if not arguments.case or case.name in arguments.case]
+    kept = len(list(arguments.keep.glob("*/spans.jsonl"))) if arguments.keep else 0
     outcomes = []
     with tempfile.TemporaryDirectory() as scratch:
         for case in chosen:
@@ -149,7 +150,7 @@ def main() -> int:
             outcomes.append(outcome)
             print(line_of(outcome), flush=True)
     if not arguments.case:
-        results.replace_section("explained", section(outcomes))
+        results.replace_section("explained", section(outcomes, kept))
     return 0 if all(outcome.holds for outcome in outcomes) else 1
 
 
@@ -255,7 +256,7 @@ def verdict(outcome: Outcome) -> str:
     return f"NO (first: {outcome.first.kind} {outcome.first.where})" if outcome.first else "NO"
 
 
-def section(outcomes: Sequence[Outcome]) -> str:
+def section(outcomes: Sequence[Outcome], kept: int) -> str:
     """For RESULTS.md."""
     header = ["cause, ms per chain", "programmed", "predicted", "gained by reruns without", "error", "rank", "named"]
     about = results.circumstances({"agent-chain-profiler": profiler.__version__})
@@ -265,6 +266,10 @@ def section(outcomes: Sequence[Outcome]) -> str:
         f"{', '.join(MACHINE_PHASES)}, as far as they are not the cause, differ by less than {MOST_STRAIN:.0%} of the "
         "gain. The two that differ least count."
     )
+    if kept:
+        how += (
+            f" {kept} of the {2 * sum(outcome.pairs for outcome in outcomes)} runs were there from earlier invocations."
+        )
     rows = [cells(outcome) for outcome in outcomes]
     return "\n\n".join(["## Explained", about, results.table([*header, "pairs", "holds"], rows), how])
 

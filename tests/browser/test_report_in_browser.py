@@ -169,6 +169,16 @@ def test_brackets_walk_from_anywhere_and_a_slash_searches(page):
     assert page.run("document.querySelectorAll('.option').length") == 4
 
 
+def test_the_list_follows_the_picked_chain(page):
+    page.size(700, 800)
+    page.click(".quick button:nth-child(3)")
+    assert page.run(
+        "(() => { const list = document.querySelector('.options').getBoundingClientRect();"
+        "const chosen = document.querySelector('.option.selected').getBoundingClientRect();"
+        "return chosen.top >= list.top - 1 && chosen.bottom <= list.bottom + 1; })()"
+    )
+
+
 def test_chains_can_be_sorted(page):
     page.run(
         "const sort = document.getElementById('chain-sort'); sort.value = 'fastest first';"

@@ -108,7 +108,7 @@ class Chains {
     const chosen = this.options.querySelector(".selected");
     if (chosen) {
       const room = this.options;
-      const top = chosen.offsetTop - room.offsetTop;
+      const top = chosen.offsetTop;
       if (top < room.scrollTop || top + chosen.offsetHeight > room.scrollTop + room.clientHeight) room.scrollTop = top - 40;
     }
     this.heading.replaceChildren(`${chainName(chain)}: ${duration(chain.e2e)}`, el("small", {},

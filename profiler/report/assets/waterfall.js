@@ -249,5 +249,5 @@ const NAMES_OF_KINDS = { step: "", call: "call ", tool: "tool ", other: "" };
 
 function niceStep(least) {
   const power = 10 ** Math.floor(Math.log10(Math.max(least, 1)));
-  return [1, 2, 5, 10].map((each) => each * power).find((each) => each >= least) || power * 10;
+  return [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= least) || power * 10;
 }

@@ -86,7 +86,7 @@ ENGINE_DECODE_NS: Final = "profiler.engine.decode_ns"
 PHASE: Final = "profiler.phase"  # on the synthesised spans: queue, prefill, decode
 
 # What the analysis computes with must be what it should be, whoever recorded it.
-INTEGERS: Final = frozenset(
+COUNTS: Final = frozenset(
     {
         INPUT_TOKENS,
         OUTPUT_TOKENS,
@@ -100,21 +100,26 @@ INTEGERS: Final = frozenset(
         STEP_NUMBER,
         CALL_ORDINAL,
         CALL_ATTEMPT,
+    }
+)
+DURATIONS: Final = frozenset(  # in nanoseconds
+    {
         POOL_WAIT_NS,
         CONNECT_NS,
         SENT_NS,
         HEADERS_NS,
         LOOP_LAG_MAX_NS,
-        TOOLS_DIGEST,
         ENGINE_QUEUE_NS,
         ENGINE_PREFILL_NS,
         ENGINE_DECODE_NS,
     }
 )
+DIGESTS: Final = frozenset({TOOLS_DIGEST})
+INTEGERS: Final = COUNTS | DURATIONS | DIGESTS
 INTEGER_LISTS: Final = frozenset({CHUNK_TIMES_US, MESSAGE_DIGESTS, MESSAGE_CHARS})
 TEXTS: Final = frozenset(
-    {OPERATION, TASK_ID, STEP_NODE, STEP_PLACE, CALL_PLACE, TOOL_NAME, ERROR_TYPE, ENGINE_SOURCE, REQUEST_MODEL}
-    | {RESPONSE_MODEL}
+    {OPERATION, TASK_ID, STEP_NODE, STEP_PLACE, STEP_GRAPH, CALL_PLACE, TOOL_NAME, ERROR_TYPE, ENGINE_SOURCE}
+    | {REQUEST_MODEL, RESPONSE_MODEL}
 )
 
 ENGINE_PHASES: Final = ("queue", "prefill", "decode")

@@ -4,7 +4,7 @@
 |---|---|---|
 | merged-duplicate | a span sent twice, alike | one span |
 | duplicate-id | two different spans with one id | the first |
-| wrong-type | an attribute that is computed with, of another type than it should be | left out |
+| wrong-type | an attribute that is computed with, of a wrong type or an impossible size (`attributes.py`) | left out |
 | second-root | several spans without a parent | the agent's is the root, else the longest; the others its children |
 | no-root | no span without a parent, if such chains are asked for | one that failed stands in |
 | orphan | a parent that is not among the spans | a child of the root |
@@ -20,22 +20,15 @@ They are made in this order. Nothing recurses.
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from profiler import semconv as sc
-from profiler.analysis.model import Repair, Span, Trace, Value
+from profiler.analysis.attributes import unfit
+from profiler.analysis.model import Repair, Span, Trace
 from profiler.analysis.skew import shifts
 
 _LONG_AFTER_1970 = 1 << 50  # ns, 13 days: no real clock shows less, so that 0 beside such times is no time
-
-_LEAST, _MOST = -(2**63), 2**63 - 1  # what a column of integers holds
-_EXPECTED: Mapping[str, type] = {
-    **dict.fromkeys(sc.TEXTS, str),
-    **dict.fromkeys(sc.INTEGERS, int),
-    **dict.fromkeys(sc.INTEGER_LISTS, tuple),
-}
 
 
 def build_trace(spans: Sequence[Span], *, unfinished: bool = False) -> Trace | None:
@@ -75,7 +68,7 @@ def _by_start(span: Span) -> tuple[int, int]:
 def _unique(spans: Sequence[Span], repairs: list[Repair]) -> dict[str, Span]:
     unique: dict[str, Span] = {}
     for raw in spans:
-        wrong = _wrong_types(raw.attributes)
+        wrong = unfit(raw.attributes) if raw.attributes else None
         span = _without(raw, wrong, repairs) if wrong else raw
         first = unique.setdefault(span.span_id, span)
         if first is span:
@@ -262,33 +255,7 @@ def _tell_outside(spans: Sequence[Span], parents: Sequence[int], repairs: list[R
             repairs.append(Repair("outside-parent", child.span_id, detail))
 
 
-def _wrong_types(attributes: Mapping[str, Value]) -> list[str]:
-    """Names of attributes that the analysis computes with and that are not what they should be; nearly always none."""
-    wrong = []
-    for name, value in attributes.items():
-        kind = _EXPECTED.get(name)
-        if kind is None or (type(value) is kind and kind is str):
-            continue
-        if kind is int:
-            if type(value) is int and _LEAST <= value <= _MOST:
-                continue
-        elif kind is tuple and _are_integers(value):
-            continue
-        wrong.append(name)
-    return wrong
-
-
 def _without(span: Span, wrong: Sequence[str], repairs: list[Repair]) -> Span:
-    detail = f"span {span.span_id}: {', '.join(sorted(wrong))} of a wrong type: left out"
+    detail = f"span {span.span_id}: {', '.join(sorted(wrong))} of a wrong type, or more or less than can be: left out"
     repairs.append(Repair("wrong-type", span.span_id, detail))
     return span._replace(attributes={name: value for name, value in span.attributes.items() if name not in wrong})
-
-
-def _are_integers(value: Value) -> bool:
-    if not isinstance(value, tuple | list):
-        return False
-    try:
-        array("q", value)  # hundreds of arrivals in each call: types and sizes are looked at in C
-    except (TypeError, OverflowError):
-        return False
-    return True

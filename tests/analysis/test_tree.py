@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiler import semconv as sc
+from profiler.analysis.explain import explain
 from profiler.analysis.model import Span
-from profiler.analysis.tables import build_tables
+from profiler.analysis.tables import build_tables, columns_of
 from profiler.analysis.tree import build_trace
+from profiler.store import arrow
 
 
 def said(built):
@@ -351,6 +353,18 @@ def test_a_trace_that_is_not_as_it_was_written_says_so(spans):
         (sc.CHUNK_TIMES_US, "1,2,3"),
         (sc.CHUNK_TIMES_US, (1, "2")),
         (sc.STEP_NODE, 7),
+        (sc.STEP_GRAPH, {"a": 1}),
+        (sc.OUTPUT_TOKENS, -7),
+        (sc.OUTPUT_TOKENS, 2**62),
+        (sc.ENGINE_DECODE_NS, -50_000_000),
+        (sc.ENGINE_QUEUE_NS, -1),
+        (sc.SENT_NS, 2**53 + 1),
+        (sc.CHUNK_TIMES_US, (1, 9_300_000_000_000_000)),
+        (sc.CHUNK_TIMES_US, (-1, 5)),
+        (sc.CHUNK_TIMES_US, (2**50, 2**50, 2**64)),
+        (sc.MESSAGE_CHARS, (2**41,)),
+        (sc.MESSAGE_DIGESTS, (2**63,)),
+        (sc.TOOLS_DIGEST, 2**63),
     ],
 )
 def test_an_attribute_of_a_wrong_type_is_left_out_and_told(name, value):
@@ -358,4 +372,28 @@ def test_an_attribute_of_a_wrong_type_is_left_out_and_told(name, value):
     trace = build_trace([Span("t", "r", None, "root", 0, 100), call])
     assert name not in trace.spans[1].attributes
     assert any(name in str(repair) for repair in trace.repairs)
+    arrow.from_columns(columns_of([trace]))
     build_tables([trace])
+
+
+def test_the_largest_values_that_are_believed_fit_into_the_tables():
+    largest = {
+        **dict.fromkeys(sc.COUNTS, 2**40),
+        **dict.fromkeys(sc.DURATIONS, 2**53),
+        sc.TOOLS_DIGEST: 2**63 - 1,
+        sc.MESSAGE_DIGESTS: (-(2**63), 2**63 - 1),
+        sc.MESSAGE_CHARS: (2**40, 2**40),
+        sc.CHUNK_TIMES_US: (5, 2**50, 2**50, 3),
+    }
+    calls = [Span("t", f"c{at}", "r", "chat", 10, 20, {sc.OPERATION: sc.OP_CHAT, **largest}) for at in range(50)]
+    trace = build_trace([Span("t", "r", None, "root", 0, 100), *calls])
+    assert trace.repairs == ()
+    explain(build_tables([trace]))
+    tables = arrow.from_columns(columns_of([trace]))
+    assert tables["calls"]["last_chunk_ns"].to_pylist() == [3000] * 50
+
+
+def test_names_in_great_number_are_looked_at_too():
+    many = {f"x{at}": at for at in range(1000)}
+    trace = build_trace([Span("t", "r", None, "root", 0, 100, {**many, sc.REPEAT: -1})])
+    assert trace.root.attributes == many

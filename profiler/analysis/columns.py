@@ -123,6 +123,7 @@ TOOLS: Mapping[str, str] = {
     "path_ns": "int64",
     "slack_ns": "int64",
     "drag_ns": "int64",
+    "own_ns": "int64",
 }
 GAPS: Mapping[str, str] = {
     "trace_id": "string",
@@ -137,6 +138,14 @@ GAPS: Mapping[str, str] = {
     "cause": "string",
 }
 REPAIRS: Mapping[str, str] = {"trace_id": "string", "kind": "string", "count": "int64", "detail": "string"}
+
+_TEXTS_THAT_MAY_MISS = frozenset({"error_type", "tpot_source", "timing_source", "finish_reason"})
+
+
+def may_miss(column: str, dtype: str) -> bool:
+    """Whether a value of this column may be missing."""
+    return column in _TEXTS_THAT_MAY_MISS if dtype == "string" else dtype not in ("int64", "bool")
+
 
 # A row's values stand in the order of its table's columns.
 Row = tuple[Any, ...]

@@ -38,6 +38,7 @@ class ChainRows:
         self.by_phase = dict(_NO_TIME)
         self._by_unit: dict[Unit, dict[str, int]] = {}
         self._by_call: dict[int, dict[str, int]] = {}
+        self._own_of_tool: dict[int, int] = {}
         self._sum_up()
         root = trace.root
         self.trace_id = root.trace_id
@@ -55,12 +56,14 @@ class ChainRows:
                 above = parents[above]
 
     def _sum_up(self) -> None:
-        """Time on the path by phase: of the chain, of each unit, of each call with all below it."""
-        call, unit_of = self.layout.call, self.units.of
+        """Time on the path by phase: of the chain, of each unit, of each call with all below it; each tool's own."""
+        call, unit_of, nearest, own_of_tool = self.layout.call, self.units.of, self.layout.nearest, self._own_of_tool
         by_phase, by_unit, by_call = self.by_phase, self._by_unit, self._by_call
         for at, phase, start, end in self.path:
             time = end - start
             by_phase[phase] += time
+            if phase == "tool":
+                own_of_tool[nearest[at]] = own_of_tool.get(nearest[at], 0) + time
             unit = unit_of[at]
             if unit is not None:
                 if unit not in by_unit:
@@ -233,6 +236,7 @@ class ChainRows:
                     self._path_ns(at),
                     self.schedule.slacks()[at],
                     self._drag(at),
+                    self._own_of_tool.get(at, 0),
                 )
             )
         return rows

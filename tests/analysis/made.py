@@ -164,7 +164,7 @@ def _add_tools(rows, part, shared, spent, lasted):
         elif ms == longest[0] and longest.count(ms) == 1:
             second = longest[1] if len(longest) > 1 else 0
             row |= {"path_ns": time, "drag_ns": round((ms - second) * MS)}
-        rows["tools"].append(row)
+        rows["tools"].append({"own_ns": row.get("path_ns", 0), **row})
 
 
 def only(findings, kind):

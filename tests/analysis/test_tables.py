@@ -274,6 +274,7 @@ def test_a_tools_row_is_as_worked_out_on_paper():
         "path_ns": 90 * MS,
         "slack_ns": 0,
         "drag_ns": 90 * MS,
+        "own_ns": 90 * MS,
     }
 
 
@@ -290,6 +291,19 @@ def test_of_parallel_tools_only_the_last_to_finish_drags():
     assert tools["path_ns"].to_dict() == {"slow": 80, "middle": 0, "quick": 0}
     assert tools["slack_ns"].to_dict() == {"slow": 0, "middle": 30, "quick": 60}
     assert tools["drag_ns"].to_dict() == {"slow": 30, "middle": 0, "quick": 0}
+
+
+def test_what_a_tool_uses_is_not_its_own_time():
+    """A tool that asks a model and another tool: 100 on the path, of which 10, 15 and 5 are its own."""
+    built = trace(
+        root(0, 100),
+        tool("outer", 0, 100, "root"),
+        call("c", 10, 40, "outer"),
+        tool("inner", 55, 95, "outer"),
+    )
+    tools = build_tables([built]).tools.set_index("tool")
+    assert tools["path_ns"].to_dict() == {"outer": 100, "inner": 40}
+    assert tools["own_ns"].to_dict() == {"outer": 30, "inner": 40}
 
 
 def test_a_row_of_several_spans_drags_as_much_as_all_of_them():

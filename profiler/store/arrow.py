@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from profiler.analysis.columns import TYPES, Columns, Tables, encodable
+from profiler.analysis.columns import TYPES, Columns, Tables, encodable, may_miss
 
 _ARROW: Final[Mapping[str, pa.DataType]] = {
     "string": pa.string(),
@@ -99,6 +99,38 @@ def from_stream(stream: pa.Buffer | bytes) -> pa.Table:
         pa.ArrowException: it is not an Arrow stream.
     """
     return pa.ipc.open_stream(stream).read_all()
+
+
+def are_possible(tables: ArrowTables, index: pa.Table, size: int) -> bool:
+    """Whether tables that come from a file can be of a file of spans of that size: what later steps rely on.
+
+    Nothing is missing where nothing can be, each chain is there once, other rows are of chains that are there, and the
+    index points into the file.
+    """
+    whole = all(
+        table[name].null_count == 0
+        for of, table in tables.items()
+        for name, dtype in TYPES[of].items()
+        if not may_miss(name, dtype)
+    )
+    if not whole or any(index[name].null_count for name in INDEX.names):
+        return False
+    ids = tables["chains"]["trace_id"].combine_chunks()
+    if pc.count_distinct(ids).as_py() != len(ids):
+        return False
+    if not all(_all(pc.is_in(table["trace_id"], ids)) for table in tables.values()):
+        return False
+    offset, length = index["offset"], index["length"]
+    inside = pc.and_(pc.greater_equal(offset, 0), pc.and_(pc.greater(length, 0), pc.less_equal(length, size)))
+    return (
+        _all(inside)
+        and _all(pc.less_equal(offset, pc.subtract(size, length)))
+        and _all(pc.is_in(ids, index["trace_id"].combine_chunks()))
+    )
+
+
+def _all(values: Any) -> bool:
+    return bool(pc.all(values, min_count=0).as_py())
 
 
 def to_tables(tables: ArrowTables) -> Tables:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ def _code() -> str:
 def load(spans: Path) -> Content | None:
     """The tables, if they are there and hold for these spans."""
     try:
-        with cache_path(spans).open("rb") as file:
+        with _opened(cache_path(spans)) as file:
             header = json.loads(file.readline(_MOST_HEADER_BYTES))
             if header["format"] != _FORMAT or header["code"] != _code() or header["size"] != spans.stat().st_size:
                 return None
@@ -80,6 +81,15 @@ def load(spans: Path) -> Content | None:
         return _content(header, payload)
     except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError, pa.ArrowException):
         return None
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Open a regular file: a pipe of that name would be waited for, without end."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError("not a regular file")
+    return file
 
 
 def _content(header: Mapping[str, Any], payload: bytes) -> Content | None:
@@ -94,6 +104,8 @@ def _content(header: Mapping[str, Any], payload: bytes) -> Content | None:
         tables.append(table)
         at += length
     by_name = dict(zip(arrow.SCHEMAS, tables, strict=False))
+    if not arrow.are_possible(by_name, tables[-1], header["size"]) or header["rootless"] < 0:
+        return None
     return Content(by_name, tables[-1], cut_off=bool(header["cut_off"]), rootless=int(header["rootless"]))
 
 

@@ -30,10 +30,18 @@ def locate(path: Path) -> tuple[Manifest | None, Path]:
         hint = f"did you mean {path / runs[-1]}?" if runs else "give the folder that profiler run printed"
         raise DataError(f"{path} is not a run: it has no {SPANS_FILE}", remedy=hint)
     manifest = path / MANIFEST_FILE
+    _refuse_pipes(path / SPANS_FILE)
     return (_read_manifest(manifest) if manifest.exists() else None), path / SPANS_FILE
 
 
+def _refuse_pipes(path: Path) -> None:
+    """A pipe or a device would be waited for, perhaps without end, and can be read only once."""
+    if not (path.is_file() or path.is_dir()):
+        raise DataError(f"{path} is not a regular file", remedy="copy what comes out of it into one")
+
+
 def _read_manifest(path: Path) -> Manifest:
+    _refuse_pipes(path)
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if (

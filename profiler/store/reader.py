@@ -50,7 +50,7 @@ class LoadedRun:
             return []
         rows = self.index.filter(pc.is_in(self.index["trace_id"], pa.array(list(trace_ids), pa.string())))
         lines = list(zip(rows["offset"].to_pylist(), rows["length"].to_pylist(), strict=True))
-        changed = DataError(f"{self.spans_path} has changed while it was read", remedy="give the command again")
+        changed = _changed(self.spans_path)
         try:
             with _readable(self.spans_path):
                 found = gathered(self.spans_path, lines, rows["trace_id"].to_pylist())
@@ -84,7 +84,7 @@ def load_run(path: Path, *, use_cache: bool = True, processes: int | None = None
         manifest, spans = locate(path)
     with _readable(spans):
         caching = use_cache and (manifest is None or manifest.status != "running")
-        content = _kept(spans, processes) if caching else read_spans(spans, processes=processes)
+        content = _kept(spans, processes) if caching else _read(spans, processes)
     tables, strangers = without_strangers(arrow.to_tables(content.tables))
     tables, twins = without_twins(tables)
     notes = list(_notes(spans, content, tables))
@@ -107,18 +107,39 @@ def _kept(spans: Path, processes: int | None) -> Content:
     """From the cache, or read and then kept there."""
     before = spans.stat()
     if before.st_size < cache.LEAST_BYTES:
-        return read_spans(spans, processes=processes)
+        return _read(spans, processes)
     kept = cache.load(spans)
     if kept is not None:
         return kept
     with ThreadPoolExecutor(1) as beside:  # reading leaves a core now and then
         hashing = beside.submit(cache.key_of, spans)
-        content = read_spans(spans, processes=processes)
+        content = _read(spans, processes)
         key = hashing.result()
     after = spans.stat()
     if (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns):
         cache.save(spans, key, content)
     return content
+
+
+def _read(spans: Path, processes: int | None) -> Content:
+    """All of it; what does not fit together because the file was written anew meanwhile is not put down to the file."""
+    before = spans.stat()
+    try:
+        content = read_spans(spans, processes=processes)
+    except DataError as error:
+        after = spans.stat()
+        if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
+            raise _changed(spans) from error
+        raise
+    after = spans.stat()
+    grown = after.st_ino == before.st_ino and after.st_size > before.st_size  # by whole chains, as a run does
+    if not grown and (before.st_ino, before.st_mtime_ns) != (after.st_ino, after.st_mtime_ns):
+        raise _changed(spans)
+    return content
+
+
+def _changed(spans: Path) -> DataError:
+    return DataError(f"{spans} has changed while it was read", remedy="give the command again")
 
 
 def _notes(spans: Path, content: Content, tables: Tables) -> Iterator[str]:

@@ -1,8 +1,11 @@
 """Tables kept beside the spans hold for exactly these spans; whatever is wrong with them, they are as if not there."""
 
 import json
+import os
 import stat
+from dataclasses import replace
 
+import pyarrow as pa
 import pytest
 from recorded import manifest, recorded_run, recording, span_line
 
@@ -154,6 +157,52 @@ def test_any_byte_that_changes_is_noticed(run, reads):
     raw[len(raw) // 2] ^= 1
     path.write_bytes(raw)
     load_run(run)
+    assert len(reads) == 2
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(run, reads):
+    os.mkfifo(cache_path(run / "spans.jsonl"))
+    load_run(run)
+    assert len(reads) == 1
+    assert cache_path(run / "spans.jsonl").is_file()
+
+
+def without_a_value(table, column):
+    at = table.schema.get_field_index(column)
+    values = table[column].to_pylist()
+    return table.set_column(at, table.schema.field(at), pa.array([None, *values[1:]], table.schema.field(at).type))
+
+
+def with_value(table, column, value):
+    at = table.schema.get_field_index(column)
+    values = table[column].to_pylist()
+    return table.set_column(at, table.schema.field(at), pa.array([value, *values[1:]], table.schema.field(at).type))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tables, index: ({**tables, "chains": without_a_value(tables["chains"], "e2e_ns")}, index),
+        lambda tables, index: ({**tables, "chains": without_a_value(tables["chains"], "task_id")}, index),
+        lambda tables, index: ({**tables, "gaps": without_a_value(tables["gaps"], "warmup")}, index),
+        lambda tables, index: ({**tables, "gaps": with_value(tables["gaps"], "trace_id", "nobody")}, index),
+        lambda tables, index: ({**tables, "chains": pa.concat_tables([tables["chains"]] * 2)}, index),
+        lambda tables, index: (tables, without_a_value(index, "offset")),
+        lambda tables, index: (tables, with_value(index, "offset", -1)),
+        lambda tables, index: (tables, with_value(index, "offset", 2**62)),
+        lambda tables, index: (tables, with_value(index, "length", 2**63 - 1)),
+        lambda tables, index: (tables, with_value(index, "length", 0)),
+        lambda tables, index: (tables, index.slice(1)),
+    ],
+)
+def test_tables_that_cannot_be_are_read_again_though_their_digest_is_right(run, reads, change):
+    spans = run / "spans.jsonl"
+    first = load_run(run)
+    content = cache.load(spans)
+    tables, index = change(content.tables, content.index)
+    cache.save(spans, key_of(spans), replace(content, tables=tables, index=index))
+    assert cache.load(spans) is None
+    assert same_tables(first, load_run(run))
     assert len(reads) == 2
 
 

@@ -1,6 +1,7 @@
 """Reading is strict about what is not a run, and gets what it can out of one that broke off."""
 
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 from recorded import recorded_run, span_line
 
 from profiler.errors import DataError
+from profiler.store import reader
+from profiler.store.parallel import read_spans
 from profiler.store.reader import load_run
 
 
@@ -179,6 +182,42 @@ def test_a_folder_in_the_place_of_the_spans_is_an_error(tmp_path):
 def rewrite_manifest(folder, **changes):
     path = folder / "run.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("name", ["spans.jsonl", "run.json"])
+def test_a_pipe_in_the_place_of_a_file_is_an_error_and_not_waited_for(tmp_path, name):
+    recorded_run(tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(DataError, match=f"{name} is not a regular file"):
+        load_run(tmp_path)
+
+
+def written_anew(spans, content):
+    other = spans.with_name("new")
+    other.write_bytes(content)
+    other.replace(spans)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda spans: written_anew(spans, spans.read_bytes()),
+        lambda spans: spans.write_bytes(spans.read_bytes()[:100]),
+        lambda spans: spans.write_bytes(b"x" * spans.stat().st_size),
+    ],
+)
+def test_a_file_that_is_written_anew_while_it_is_read_is_not_blamed_for_its_content(tmp_path, monkeypatch, write):
+    recorded_run(tmp_path)
+    os.utime(tmp_path / "spans.jsonl", (1, 1))  # a clock's tick may be longer than the test
+
+    def and_meanwhile(path, **options):
+        write(path)
+        return read_spans(path, **options)
+
+    monkeypatch.setattr(reader, "read_spans", and_meanwhile)
+    with pytest.raises(DataError, match=r"spans\.jsonl has changed while it was read"):
+        load_run(tmp_path)
 
 
 def test_a_newer_format_is_refused_with_what_to_do(tmp_path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from made import MS, call, found_in, gap, kinds, only, tables, tools
+
+from profiler.analysis.columns import Tables
 
 
 def model(**columns):
@@ -22,11 +25,61 @@ def test_a_slow_tool_that_is_not_the_last_to_finish_gains_nothing():
     assert "slow-tool" not in kinds(findings)
 
 
+def side_by_side(**lasting):
+    """Tools of which the last one to end is on the path, whatever the others take; a name may be `search__2`."""
+    made = tables(*[[model(), tools(**lasting), model()]] * 6)
+    longest = max(lasting, key=lasting.get)
+    here = made.tools["tool"] == longest
+    made.tools.loc[here, ["path_ns", "own_ns"]] = lasting[longest] * MS
+    made.tools["tool"] = made.tools["tool"].str.split("__").str[0]
+    return made
+
+
 def test_tools_that_all_take_long_are_named_as_a_step():
-    made = tables(*[[model(), tools(search=400, sql=400), model()]] * 6)
-    made.steps.loc[made.steps["kind"] == "tool", "drag_ns"] = 400 * MS
-    found = only(found_in(made), "slow-tool-step")
-    assert (found.where, found.gain_ns) == ("step 2 (tools)", 400 * MS)
+    found = found_in(side_by_side(search=400, sql=400))
+    step = only(found, "slow-tool-step")
+    assert (step.where, step.gain_ns) == ("step 2 (tools)", 400 * MS)
+    assert "slow-tool" not in kinds(found)
+
+
+def test_a_steps_tools_cost_no_more_than_their_own_time():
+    """The node takes 100 longer than its tools: that is the node's code, and nobody's tool."""
+    made = side_by_side(search=400, sql=400)
+    made.steps.loc[made.steps["kind"] == "tool", "drag_ns"] = 500 * MS
+    assert only(found_in(made), "slow-tool-step").gain_ns == 400 * MS
+
+
+def test_a_step_of_one_tool_is_not_named_as_a_step():
+    made = tables(*[[model(), tools(search=20), model()]] * 6)
+    made.steps.loc[made.steps["kind"] == "tool", "drag_ns"] = 150 * MS
+    assert "slow-tool-step" not in kinds(found_in(made))
+
+
+def test_a_tool_that_runs_beside_itself_gains_all_of_its_time():
+    """Each twin has no drag of its own because of the other; together they have."""
+    found = found_in(side_by_side(search=400, search__2=400, search__3=390))
+    slow = only(found, "slow-tool")
+    assert (slow.where, slow.gain_ns) == ("tool search", 400 * MS)
+    assert "beside" not in slow.title
+    assert "slow-tool-step" not in kinds(found)
+
+
+def test_twins_beside_another_tool_gain_what_they_take_longer_than_that():
+    slow = only(found_in(side_by_side(search=400, search__2=390, sql=100)), "slow-tool")
+    assert (slow.where, slow.gain_ns) == ("tool search", 300 * MS)
+    assert "what runs beside it" in slow.title
+
+
+def test_a_tool_is_not_blamed_for_the_calls_and_tools_that_it_uses():
+    """An agent as a tool: 500, of which 50 are its own and 90 those of a tool that it uses."""
+    made = tables(*[[model(), tools(agent=500), model()]] * 6)
+    inner = made.tools.assign(tool="search", own_ns=90 * MS, path_ns=90 * MS, drag_ns=90 * MS, duration_ns=90 * MS)
+    inner["start_ns"] += 200 * MS
+    made.tools["own_ns"] = 50 * MS
+    whole = Tables(made.chains, made.calls, made.steps, pd.concat([made.tools, inner]), made.gaps, made.repairs)
+    found = [each for each in found_in(whole) if each.kind == "slow-tool"]
+    assert [(each.where, each.gain_ns) for each in found] == [("tool search", 90 * MS), ("tool agent", 50 * MS)]
+    assert "without the calls and tools that it uses" in found[1].detail
 
 
 def test_a_tool_by_itself_gains_all_of_its_time_and_only_if_it_takes_none():

@@ -6,64 +6,92 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 
 from profiler.analysis.finding import Finding
 from profiler.analysis.findings.inquiry import LEAST_SHARE, Inquiry, evidence, short, where_of
+from profiler.analysis.joint import clusters_of, joint_gain
 from profiler.analysis.measured import numbers
 from profiler.analysis.serial import serial_tools
 from profiler.analysis.wording import duration, percent
 
 _BETWEEN = "between steps"
+_PLACE = ["chain", "position", "node"]
+_HARDLY = 0.01  # of a time: less is as good as none
 
 
 def slow_tools(inquiry: Inquiry) -> Iterator[Finding]:
-    """Each tool by its drag: what the chain waits for it longer than for what runs beside it."""
+    """Each tool, all its executions at once: what the chain waits for it longer than for what runs beside it."""
     tools = inquiry.measured.tools
-    drag = numbers(tools["drag_ns"])
-    for name, group in tools.assign(drag=drag).groupby("tool", sort=True):
-        gain = inquiry.gain(inquiry.per_chain(group, group["drag"]))
+    for name, group in tools.groupby("tool", sort=True):
+        if not _matters(inquiry, group):
+            continue
+        gains = _without(inquiry, name)
+        gain = inquiry.gain(inquiry.at_most(inquiry.per_chain(tools, gains), "tool"))
         if gain is None:
             continue
-        on_path, beside = numbers(group["path_ns"]) > 0, float((group["path_ns"] - group["drag_ns"]).sum())
+        own = numbers(group["own_ns"])
+        on_path, here = own > 0, gains[group.index]
+        beside = float(own.sum() - gains.sum()) > _HARDLY * own.sum()
         where = f"tool {short(cast('str', name))}"
-        longer = " longer than for what runs beside it" if beside > 0 else ""
+        longer = " longer than for what runs beside it" if beside else ""
+        within = bool((own[on_path] < (1 - _HARDLY) * numbers(group["path_ns"])[on_path]).any())
         yield Finding(
             kind="slow-tool",
             title=f"The chain waits {duration(gain.ns)} for {where}{longer} ({percent(gain.share)}).",
-            detail="Its drag: how much sooner the chain would end if it took no time. It is what the chain "
-            "waits for in "
-            f"{percent(float(on_path.mean()))} of its executions, which take "
+            detail="How much sooner the chain would end if all executions of it took no time"
+            + (", without the calls and tools that it uses in its turn" if within else "")
+            + f". It is what the chain waits for in {percent(float(on_path.mean()))} of its executions, which take "
             f"{duration(float(group['duration_ns'].median()))} in the median.",
             gain_ns=gain.ns,
             share=gain.share,
-            condition="all of it is saved only if the tool takes no time"
-            if not beside
-            else "the tool is as fast as the slowest of what runs beside it; what is below that gains nothing",
+            condition="the tool is as fast as the slowest of what runs beside it; what is below that gains nothing"
+            if beside
+            else "all of it is saved only if the tool takes no time",
             remedy="Make it faster, cache its answers, or start it earlier.",
             where=where,
             phase="tool",
-            evidence=evidence(group, group["drag"], lambda ns: f"waited {duration(float(ns))} for", group["drag"]),
+            evidence=evidence(group, here, lambda ns: f"waited {duration(float(ns))} for", here),
         )
 
 
-def slow_tool_steps(inquiry: Inquiry) -> Iterator[Finding]:
-    """Steps of several tools that all take long: none of them has a drag of its own, together they do."""
+def _matters(inquiry: Inquiry, tools: pd.DataFrame) -> bool:
+    """Whether the chains wait for them long enough that a gain could be told."""
+    return float(tools["own_ns"].sum()) >= LEAST_SHARE * float(inquiry.measured.e2e_ns.sum())
+
+
+def _without(inquiry: Inquiry, name: Any) -> Any:
+    """Per tool what its chain gains if all executions of one tool took no time."""
     tools = inquiry.measured.tools
+    lasted, own, path = numbers(tools["duration_ns"]), numbers(tools["own_ns"]), numbers(tools["path_ns"])
+    here = (tools["tool"] == name).to_numpy(dtype=bool)
+    # A twin off the path does what the one on it does: part of its time is not its own either.
+    part = float(own[here].sum() / path[here].sum()) if path[here].any() else 0.0
+    less = np.where(path > 0, own, lasted * part)
+    gains, _ = joint_gain(tools, lasted, np.where(here, less, 0.0), np.where(here, own, 0.0))
+    return gains
+
+
+def slow_tool_steps(inquiry: Inquiry) -> Iterator[Finding]:
+    """Steps in which different tools run side by side and all take long: none of them gains much, together they do."""
     steps = inquiry.measured.steps[inquiry.measured.steps["kind"] == "tool"]
-    for name, group in steps.groupby("node", sort=True):
-        gain = inquiry.gain(inquiry.per_chain(group, numbers(group["drag_ns"])))
-        inside = tools[tools["step"] == name]
-        alone = float(inquiry.per_chain(inside, numbers(inside["drag_ns"])).mean())
-        if gain is None or gain.ns - alone < max(LEAST_SHARE * inquiry.mean_ns, gain.ns / 2):
+    mixed = _side_by_side(inquiry)
+    rows = pd.MultiIndex.from_frame(steps[_PLACE]).isin(mixed)
+    for name, group in steps[rows].groupby("node", sort=True):
+        waited = np.minimum(numbers(group["drag_ns"]), numbers(group["tool_ns"]))
+        gain = inquiry.gain(inquiry.at_most(inquiry.per_chain(group, waited), "tool"))
+        if gain is None:
+            continue
+        alone = _one_by_one(inquiry, group)
+        if gain.ns - alone < max(LEAST_SHARE * inquiry.mean_ns, gain.ns / 2):
             continue
         positions = group["position"].unique()
         where = where_of(int(positions[0]), short(str(name))) if len(positions) == 1 else f"steps {short(str(name))}"
         yield Finding(
             kind="slow-tool-step",
             title=f"The chain waits {duration(gain.ns)} for the tools of {where} ({percent(gain.share)}).",
-            detail="The step's drag. Several tools run side by side there and take about as long, so that no "
-            "single one's speed helps: "
-            f"{duration(alone)} for all of them one by one.",
+            detail="The time of its tools on the critical path. Different tools run side by side there and take about "
+            f"as long, so that no single one's speed helps: {duration(alone)} for all of them one by one.",
             gain_ns=gain.ns,
             share=gain.share,
             condition="all of the step's tools take no time",
@@ -71,8 +99,31 @@ def slow_tool_steps(inquiry: Inquiry) -> Iterator[Finding]:
             "lock, one core).",
             where=where,
             phase="tool",
-            evidence=evidence(group, numbers(group["drag_ns"])),
+            evidence=evidence(group, waited),
         )
+
+
+def _side_by_side(inquiry: Inquiry) -> pd.MultiIndex:
+    """Places (chain, position, node) at which different tools overlap in time."""
+    tools = inquiry.measured.tools.rename(columns={"step": "node"})
+    if tools.empty:
+        return pd.MultiIndex.from_frame(tools[_PLACE])
+    start = numbers(tools["start_ns"] - tools["start_ns"].groupby(tools["chain"]).transform("min"))
+    cluster = clusters_of(tools, start, start + numbers(tools["duration_ns"]))
+    names = tools.groupby([*_PLACE, cluster])["tool"].nunique()
+    return names[names > 1].index.droplevel(-1).unique()
+
+
+def _one_by_one(inquiry: Inquiry, steps: pd.DataFrame) -> float:
+    """What a chain gains in the mean without each tool of these steps, summed over the tools."""
+    tools = inquiry.measured.tools
+    places = pd.MultiIndex.from_frame(steps[_PLACE])
+    inside = pd.MultiIndex.from_frame(tools[["chain", "position", "step"]]).isin(places)
+    gains = np.zeros(len(tools))
+    for name, rows in tools[inside].groupby("tool"):
+        alone = np.minimum(numbers(rows["drag_ns"]), numbers(rows["own_ns"]))
+        gains[rows.index] = _without(inquiry, name)[rows.index] if _matters(inquiry, rows) else alone
+    return float(gains.sum()) / len(inquiry.measured.chains)
 
 
 def serial(inquiry: Inquiry) -> Iterator[Finding]:
@@ -81,7 +132,7 @@ def serial(inquiry: Inquiry) -> Iterator[Finding]:
     if places.empty:
         return
     saved = numbers(places["saved_ns"])
-    gain = inquiry.gain(inquiry.per_chain(places, saved, "tool"))
+    gain = inquiry.gain(inquiry.at_most(inquiry.per_chain(places, saved), "tool"))
     if gain is None:
         return
     by_place = places.groupby(["position", "step"])["saved_ns"].sum()

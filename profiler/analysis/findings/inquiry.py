@@ -19,6 +19,7 @@ import pandas as pd
 
 from profiler.analysis.context import Context
 from profiler.analysis.finding import Evidence
+from profiler.analysis.joint import joint_gain
 from profiler.analysis.measured import Measured, numbers
 from profiler.analysis.prefixes import with_prefixes
 from profiler.stats.means import mean_lower_bound
@@ -62,7 +63,10 @@ class Inquiry:
         return float(self.measured.e2e_ns.mean())
 
     def per_chain(self, table: pd.DataFrame, values: Any, phase: str | None = None) -> Any:
-        """Sums per chain; with a phase, cut down by as much as the schedule model cuts that phase's time."""
+        """Sums per chain; with a phase, cut down by as much as the schedule model cuts that phase's time.
+
+        Cut down is what is known of no single row: of gaps. Of calls and tools the rows' drag tells it better.
+        """
         sums = self.measured.per_chain(table, values)
         return sums if phase is None else sums * self._counts(phase)
 
@@ -72,8 +76,26 @@ class Inquiry:
         time, gain = numbers(chains[f"{phase}_ns"]), numbers(chains[f"gain_without_{phase}_ns"])
         return np.divide(gain, time, out=np.ones(len(time)), where=time > 0)
 
+    def sooner(self, calls: pd.DataFrame, less: Any, phase: str) -> Any:
+        """Per call what a chain gains if calls take so much less of a phase, all of them at once.
+
+        No more than the time of that phase that it waited for, and where calls run side by side no more than what the
+        last of them ends earlier.
+        """
+        gains, _ = joint_gain(calls, numbers(calls["call_e2e_ns"]), less, numbers(calls[f"path_{phase}_ns"]))
+        chain = calls["chain"].to_numpy()
+        sums = np.bincount(chain, weights=gains, minlength=len(self.measured.chains))
+        most = numbers(self.measured.chains[f"gain_without_{phase}_ns"]).clip(min=0)
+        kept = np.divide(np.minimum(sums, most), sums, out=np.ones(len(sums)), where=sums > 0)
+        return gains * kept[chain]
+
+    def at_most(self, per_chain: Any, phase: str) -> Any:
+        """Gains of chains, none above what it would gain if it had nothing of the phase at all."""
+        return np.minimum(per_chain, numbers(self.measured.chains[f"gain_without_{phase}_ns"]).clip(min=0))
+
     def gain(self, per_chain: Any) -> Gain | None:
         """The mean gain; None if it is below the noise."""
+        per_chain = np.minimum(per_chain, self.measured.e2e_ns)
         mean = float(per_chain.mean())
         share = mean / self.mean_ns if self.mean_ns else 0.0
         if share < LEAST_SHARE:

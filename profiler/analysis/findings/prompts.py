@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def prefix_cache(inquiry: Inquiry) -> Iterator[Finding]:
     cacheable, cached = np.nan_to_num(calls["cacheable"]), np.nan_to_num(calls["cached"])
     missed = (cacheable - cached).clip(min=0) * np.isfinite(calls["cached"])
     price = context.cost.per_token_ns
-    gain = inquiry.gain(inquiry.per_chain(calls, missed * price * inquiry.waited_for, "prefill"))
+    gain = inquiry.gain(inquiry.per_chain(calls, _time_of(missed, inquiry, price) * inquiry.waited_for, "prefill"))
     if gain is None:
         return
     hit = float(np.minimum(cached, cacheable).sum() / cacheable.sum())
@@ -66,7 +67,7 @@ def prefix_break(inquiry: Inquiry) -> Iterator[Finding]:
     calls = inquiry.calls
     broken = (calls["broken"] & ~calls["unrelated"] & calls["kept_messages"].notna()).to_numpy(dtype=bool)
     reread = np.where(broken, np.nan_to_num(reread_tokens(calls)), 0.0)
-    spent = reread * context.cost.per_token_ns * inquiry.waited_for
+    spent = _time_of(reread, inquiry, context.cost.per_token_ns) * inquiry.waited_for
     gain = inquiry.gain(inquiry.per_chain(calls, spent, "prefill"))
     if gain is None:
         return
@@ -94,3 +95,15 @@ def prefix_break(inquiry: Inquiry) -> Iterator[Finding]:
         phase="prefill",
         evidence=evidence(calls, spent, lambda tokens: f"{count(tokens)} tokens read again", numbers(calls["prompt"])),
     )
+
+
+def _time_of(tokens: Any, inquiry: Inquiry, price: float) -> Any:
+    """What reading so many of a call's prompt tokens took: their price, and no more than their share of its prefill.
+
+    Where prefill grows faster than the prompt, the price is that of long prompts, and short ones are cheaper.
+    """
+    calls = inquiry.calls
+    prefill, computed = numbers(calls["prefill_ns"]), np.asarray(calls["uncached"], dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(computed > 0, prefill * tokens / computed, 0.0)
+    return np.fmin(tokens * price, share)

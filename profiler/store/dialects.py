@@ -24,15 +24,19 @@ _BASE64_LENGTHS: Final = {24: 16, 12: 8}  # characters of an id in base64: its b
 _REAL_NAMES: Final = {"instrumentationLibrarySpans": "scopeSpans"}
 
 
+class NotSpans(ValueError):
+    """What is wrong with a document, in words of our own."""
+
+
 def normal(document: Any) -> dict[str, Any]:
     """The document with the names and the nesting of OTLP JSON.
 
     Raises:
-        ValueError: it is of another format, which the message names where it is known.
+        NotSpans: it is of another format, which the message names where it is known.
     """
     found = _of_object(document) if isinstance(document, dict) else None
     if found is None:
-        raise ValueError(_what_it_is(document))
+        raise NotSpans(_what_it_is(document))
     return found
 
 
@@ -92,10 +96,14 @@ def _is_renamed(document: dict[str, Any]) -> bool:
 def _spans_in(resource_spans: dict[str, Any]) -> list[Any]:
     return [
         span
-        for scope_spans in resource_spans.get("scopeSpans") or ()
+        for scope_spans in _list(resource_spans.get("scopeSpans"))
         if isinstance(scope_spans, dict)
-        for span in scope_spans.get("spans") or ()
+        for span in _list(scope_spans.get("spans"))
     ]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _has_snake(span: Any) -> bool:

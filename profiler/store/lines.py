@@ -18,7 +18,8 @@ from profiler.analysis.foreign import trace_of
 from profiler.analysis.model import Span, Trace
 from profiler.analysis.tables import columns_of
 from profiler.store import arrow
-from profiler.store.parse import MALFORMED, spans_of_line
+from profiler.store.dialects import NotSpans
+from profiler.store.parse import MALFORMED, spans_of_line, what_is_wrong
 
 MAX_LINE_BYTES: Final = 512 * 1024 * 1024
 _LINE_BEGINS: Final = b'{"resourceSpans":'
@@ -126,13 +127,12 @@ def _whole_traces(lines: Iterable[tuple[int, bytes]], seen: _Seen) -> Iterator[T
             continue
         try:
             if len(line) > MAX_LINE_BYTES:
-                raise ValueError(f"it has more than {MAX_LINE_BYTES} bytes")
+                raise NotSpans(f"it has more than {MAX_LINE_BYTES} bytes")
             spans = spans_of_line(line)
         except MALFORMED as error:
             begins_well = _LINE_BEGINS.startswith(line[: len(_LINE_BEGINS)])
             cut_off = len(line) <= MAX_LINE_BYTES and not line.endswith(b"\n")
-            reason = f"{type(error).__name__}: {error}"
-            seen.bad = BadLine(offset, reason, cut_off=cut_off, begins_well=begins_well)
+            seen.bad = BadLine(offset, what_is_wrong(error), cut_off=cut_off, begins_well=begins_well)
             return
         seen.lines += 1
         for trace_id, group in _by_trace(spans).items():

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from profiler.analysis.model import Event, Span
-from profiler.store.dialects import hexadecimal, normal
+from profiler.store.dialects import NotSpans, hexadecimal, normal
 
 # What reading a line may raise: it is not OTLP JSON.
 MALFORMED = (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
@@ -25,6 +25,8 @@ _NO_PARENT = (None, "", "0000000000000000")
 _BASE64_LENGTH = 24  # of a trace id; in hexadecimal it has 32 characters
 _TIME_BITS = 63
 _LATEST_NS = 2**_TIME_BITS
+_NEEDED = frozenset({"traceId", "spanId", "startTimeUnixNano"})
+_LONGEST_SHOWN = 40
 _ABSENT = msgspec.Raw(b"")
 
 
@@ -93,6 +95,23 @@ _NO_ATTRIBUTES: dict[str, Any] = {}
 _LONGEST_KEPT = 1000
 
 
+def what_is_wrong(error: Exception) -> str:
+    """Why a line could not be read, in words of our own; the error is one of MALFORMED."""
+    match error:
+        case NotSpans():
+            return str(error)
+        case json.JSONDecodeError():
+            return f"no JSON at character {error.pos + 1} ({error.msg})"
+        case UnicodeDecodeError():
+            return f"not UTF-8 at byte {error.start + 1}"
+        case RecursionError():
+            return "it is nested too deeply"
+        case OverflowError() | ValueError():
+            return "a number in it is none, or too large"
+        case _:
+            return "something in it is of another type than in OTLP"
+
+
 def spans_of_line(line: bytes) -> list[Span]:
     """Spans in the order in which they stand in the line.
 
@@ -124,7 +143,7 @@ def _spans_of_structs(document: _Document) -> list[Span]:
             for raw in scope_spans.spans or ():
                 parent, start_ns, end_ns = raw.parentSpanId, raw.startTimeUnixNano, raw.endTimeUnixNano or 0
                 if (start_ns | end_ns) >> _TIME_BITS:  # one of them is negative, or too large
-                    raise _no_time(start_ns, end_ns)
+                    raise ValueError("no time: for the thorough way, which says so")
                 if raw.traceId != given:  # the same for all spans of a line, as a rule
                     given = raw.traceId
                     if len(given) == _BASE64_LENGTH:
@@ -210,44 +229,81 @@ def _texts(raw: bytes) -> tuple[str, ...]:
 
 
 def _spans_of(document: dict[str, Any]) -> Iterator[Span]:
-    for resource_spans in document["resourceSpans"]:
-        resource = _attributes((resource_spans.get("resource") or {}).get("attributes"))
+    for resource_spans in _objects(document["resourceSpans"], "resourceSpans"):
+        resource = _attributes(_object(resource_spans.get("resource") or {}, "resource").get("attributes"))
         service = str(resource.get("service.name", ""))
-        for scope_spans in resource_spans.get("scopeSpans") or ():
-            for raw in scope_spans.get("spans") or ():
+        for scope_spans in _objects(resource_spans.get("scopeSpans") or [], "scopeSpans"):
+            for raw in _objects(scope_spans.get("spans") or [], "spans"):
                 yield _span(raw, service)
 
 
+def _objects(value: Any, name: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise NotSpans(f"{name} is not a list")
+    if not all(isinstance(each, dict) for each in value):
+        raise NotSpans(f"{name} holds something that is not an object")
+    return value
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise NotSpans(f"{name} is not an object")
+    return value
+
+
 def _span(raw: dict[str, Any], service: str) -> Span:
-    status = raw.get("status") or {}
+    status = _object(raw.get("status") or {}, "status")
     parent = raw.get("parentSpanId") or ""
-    start_ns, end_ns = int(raw["startTimeUnixNano"]), int(raw.get("endTimeUnixNano") or 0)
-    if not 0 <= start_ns < _LATEST_NS or not 0 <= end_ns < _LATEST_NS:
-        raise _no_time(start_ns, end_ns)
+    if not raw.keys() >= _NEEDED:
+        raise NotSpans(f"a span without {min(_NEEDED - raw.keys())}")
     return Span(
-        trace_id=hexadecimal(raw["traceId"]),
-        span_id=hexadecimal(raw["spanId"]),
-        parent_id=None if parent in _NO_PARENT else hexadecimal(parent),
+        trace_id=_identity(raw["traceId"], "traceId"),
+        span_id=_identity(raw["spanId"], "spanId"),
+        parent_id=None if parent in _NO_PARENT else _identity(parent, "parentSpanId"),
         name=str(raw.get("name", "")),
-        start_ns=start_ns,
-        end_ns=end_ns,
+        start_ns=_time(raw["startTimeUnixNano"], "startTimeUnixNano"),
+        end_ns=_time(raw.get("endTimeUnixNano") or 0, "endTimeUnixNano"),
         attributes=_attributes(raw.get("attributes")),
         failed=status.get("code") in _STATUS_ERROR,
         message=str(status.get("message", "")),
         service=service,
         events=tuple(
             Event(str(each.get("name", "")), int(each.get("timeUnixNano", 0)), _attributes(each.get("attributes")))
-            for each in raw.get("events") or ()
+            for each in _objects(raw.get("events") or [], "events")
         ),
     )
 
 
-def _no_time(start_ns: int, end_ns: int) -> ValueError:
-    return ValueError(f"a time outside of what nanoseconds since 1970 can be: {start_ns}, {end_ns}")
+def _identity(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        raise NotSpans(f"{name} is not a text")
+    return hexadecimal(value)
 
 
-def _attributes(raw: list[dict[str, Any]] | None) -> dict[str, Any]:
-    return {item["key"]: _value(item.get("value") or {}) for item in raw or ()}
+def _time(value: Any, name: str) -> int:
+    try:
+        time = int(value)
+    except (ValueError, TypeError, OverflowError):
+        raise NotSpans(f"{name} is not a time: {_cut(value)}") from None
+    if not 0 <= time < _LATEST_NS:
+        raise NotSpans(f"{name} is outside of what nanoseconds since 1970 can be: {_cut(value)}")
+    return time
+
+
+def _cut(value: Any) -> str:
+    if not isinstance(value, str | int | float):
+        return "no number"
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+
+
+def _attributes(raw: Any) -> dict[str, Any]:
+    found = {}
+    for item in _objects(raw or [], "attributes"):
+        if "key" not in item:
+            raise NotSpans("an attribute without a key")
+        found[item["key"]] = _value(_object(item.get("value") or {}, "an attribute's value"))
+    return found
 
 
 def _value(raw: dict[str, Any]) -> Any:

@@ -118,6 +118,44 @@ def test_a_foreign_file_is_an_error_that_names_the_line(tmp_path, content):
 
 
 @pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b'{"resourceSpans":[null]}', "resourceSpans holds something that is not an object"),
+        (b'{"resourceSpans":null}', "resourceSpans is not a list"),
+        (b'{"resourceSpans":[{"scopeSpans":7}]}', "scopeSpans is not a list"),
+        (b'{"resourceSpans":[{"scopeSpans":[{"spans":[[]]}]}]}', "spans holds something that is not an object"),
+        (span_line(traceId=7).encode(), "traceId is not a text"),
+        (span_line(startTimeUnixNano=None).encode(), "startTimeUnixNano is not a time: no number"),
+        (span_line(startTimeUnixNano="soon").encode(), "startTimeUnixNano is not a time: 'soon'"),
+        (span_line(startTimeUnixNano="9" * 5000).encode(), "startTimeUnixNano is not a time: '" + "9" * 39 + "…"),
+        (
+            span_line(endTimeUnixNano=1e300).encode(),
+            "endTimeUnixNano is outside of what nanoseconds since 1970 can be: 1e+300",
+        ),
+        (
+            span_line(startTimeUnixNano="-5").encode(),
+            "startTimeUnixNano is outside of what nanoseconds since 1970 can be: '-5'",
+        ),
+        (span_line(attributes=[{"value": {"intValue": "1"}}]).encode(), "an attribute without a key"),
+        (span_line(attributes=[{"key": "x", "value": 5}]).encode(), "an attribute's value is not an object"),
+        (span_line(attributes=[{"key": "x", "value": {"intValue": "1.5"}}]).encode(), "a number in it is none"),
+        (span_line().encode().replace(b'"spanId"', b'"span"'), "a span without spanId"),
+        (b'{"resourceSpans":' + b"9" * 5000 + b"}", "a number in it is none, or too large"),
+        (b'{"resourceSpans":' + b"[" * 100_000, "it is nested too deeply"),
+        (b'{"resourceSpans":[}', "no JSON at character 19"),
+        (b'{"resourceSpans":["\xff"]}', "not UTF-8 at byte 20"),
+    ],
+)
+def test_why_a_line_cannot_be_read_is_said_in_words_that_are_short(tmp_path, line, says):
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(line.rstrip() + b"\n")
+    with pytest.raises(DataError) as caught:
+        load_run(path)
+    assert caught.value.message.startswith(f"{path}: line 1 is not OTLP JSON: {says}")
+    assert len(caught.value.message) < len(str(path)) + 150
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"traceId": 5},

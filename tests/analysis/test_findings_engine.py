@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from made import MS, call, found_in, gap, kinds, only, tables
+
+from profiler.analysis.columns import Tables
 
 
 def chain(*, slow_turn=None, slow_ms=0.0, pace_ms=2.0, slow_pace_ms=2.0, queue=0.0, number=0, growth=100):
@@ -78,10 +81,52 @@ def test_decode_is_told_last_and_without_a_gain():
     assert findings[-1].share > 0.5
 
 
-def test_prefill_of_a_step_is_scaled_down_where_something_runs_beside_it():
+def test_a_slow_call_gains_no_more_than_it_takes_longer_than_what_runs_beside_it():
     made = chains(slow_turn=2, slow_ms=60)
-    made.chains["gain_without_prefill_ns"] = made.chains["prefill_ns"] // 2
-    assert only(found_in(made), "slow-step-prefill").gain_ns == pytest.approx(30 * MS, rel=0.01)
+    made.calls.loc[made.calls["position"] == 3, "drag_ns"] = 25 * MS
+    beside = made.calls[made.calls["position"] == 3].copy()
+    beside["call_e2e_ns"] -= 25 * MS
+    for column in ("path_ns", "path_prefill_ns", "drag_ns", "prefill_ns"):
+        beside[column] = 0
+    beside[["position", "span_id"]] = 9, "b"
+    whole = Tables(made.chains, pd.concat([made.calls, beside]), made.steps, made.tools, made.gaps, made.repairs)
+    found = [each for each in found_in(whole) if each.kind == "slow-step-prefill"]
+    assert [each.gain_ns for each in found] == [pytest.approx(25 * MS, rel=0.01)]
+
+
+def test_no_gain_is_more_than_the_chain_would_gain_without_that_kind_of_work():
+    made = chains(slow_turn=2, slow_ms=60)
+    made.chains["gain_without_prefill_ns"] = 30 * MS
+    assert only(found_in(made), "slow-step-prefill").gain_ns == pytest.approx(30 * MS)
+
+
+def growing(slow_turn=None):
+    """Six calls that compute 200 tokens each, and take 5 ms longer for each 200 found in the cache."""
+    parts = []
+    for turn in range(6):
+        prefill = 20 + 5 * turn + (60 if turn == slow_turn else 0)
+        tokens = {"input_tokens": 200 * (turn + 1), "cached_tokens": 200 * turn, "output_tokens": 20}
+        parts += [call(prefill=prefill, decode=38, place=f"place {turn}", **tokens), gap(1)]
+    return tables(*[parts] * 8)
+
+
+def test_prefill_that_rises_with_the_whole_context_is_no_slow_step():
+    assert "slow-step-prefill" not in kinds(found_in(growing()))
+
+
+@pytest.mark.parametrize("turn", [0, 2, 5])
+def test_a_step_that_is_slow_against_its_neighbours_is_found_though_prefill_rises(turn):
+    found = only(found_in(growing(slow_turn=turn)), "slow-step-prefill")
+    assert found.where == f"step {turn + 1} (model)"
+    assert found.gain_ns == pytest.approx(60 * MS, rel=0.1)
+
+
+def test_a_second_call_with_the_only_cached_prompt_tells_nothing():
+    parts = [
+        call(prefill=ms, decode=38, input_tokens=200 + cached, cached_tokens=cached, output_tokens=20)
+        for ms, cached in ((20, 0), (40, 2000))
+    ]
+    assert "slow-step-prefill" not in kinds(found_in(tables(*[parts] * 8)))
 
 
 def test_without_engine_timing_no_step_is_called_slow():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from profiler.stats.lines import robust_line
 
@@ -40,3 +41,20 @@ def test_many_points_are_thinned_over_their_whole_range():
 )
 def test_without_spread_or_points_there_is_no_line(x, y):
     assert robust_line(x, y, least_spread=1) is None
+
+
+def test_without_ties_the_interval_is_sens():
+    draw = np.random.default_rng(3)
+    x, y = draw.uniform(0, 100, 60), draw.normal(0, 9, 60)
+    line, sen = robust_line(x, y, least_spread=1), stats.theilslopes(y, x, 0.95)
+    assert (line.slope, line.low, line.high) == pytest.approx((sen.slope, sen.low_slope, sen.high_slope))
+
+
+def test_points_of_which_most_are_tied_have_an_interval():
+    """All chains do the same: two lengths of prompt, and two times."""
+    x, y = np.repeat([100.0, 200.0], 30), np.repeat([10.0, 20.0], 30)
+    x[0], y[0] = 150, 15
+    line = robust_line(x, y, least_spread=1)
+    assert (line.slope, line.low, line.high) == pytest.approx((0.1, 0.1, 0.1))
+    no_slope = robust_line(x, np.tile([10.0, 20.0], 30), least_spread=1)
+    assert no_slope.low <= 0 <= no_slope.high

@@ -78,9 +78,8 @@ def bundled_delivery(inquiry: Inquiry) -> Iterator[Finding]:
     held = numbers(calls["last_chunk_ns"]) - made
     usual = held[streamed & ~burst & np.isfinite(held)]
     late = held - (float(np.median(usual)) if len(usual) >= _FEWEST_TOKENS else 0.0)
-    lost = np.where(burst & inquiry.waited_for, np.nan_to_num(late).clip(min=0), 0.0)
-    lost = np.minimum(lost, numbers(calls["path_delivery_ns"]))
-    gain = inquiry.gain(inquiry.per_chain(calls, lost, "delivery"))
+    lost = inquiry.sooner(calls, np.where(burst, np.nan_to_num(late).clip(min=0), 0.0), "delivery")
+    gain = inquiry.gain(inquiry.per_chain(calls, lost))
     first = numbers(calls["first_late_ns"])[burst]
     first_late = duration(float(np.nanmedian(first))) if np.isfinite(first).any() else None
     seen = (
@@ -191,10 +190,10 @@ def connections(inquiry: Inquiry) -> Iterator[Finding]:
 def loop_lag(inquiry: Inquiry) -> Iterator[Finding]:
     """The agent's event loop was held while calls were under way, so their output was taken late."""
     calls, gaps = inquiry.calls, inquiry.measured.gaps
-    lag, delivery = np.nan_to_num(numbers(calls["lag_max_ns"])), numbers(calls["path_delivery_ns"])
-    late = np.where((lag >= _LATE_NS) & ~bundled(calls), np.minimum(lag, delivery), 0.0)
+    lag = np.nan_to_num(numbers(calls["lag_max_ns"]))
+    late = inquiry.sooner(calls, np.where((lag >= _LATE_NS) & ~bundled(calls), lag, 0.0), "delivery")
     held = numbers(gaps["duration_ns"]) * (gaps["cause"] == "event loop").to_numpy(dtype=bool)
-    per_chain = inquiry.per_chain(calls, late, "delivery") + inquiry.per_chain(gaps, held, "framework")
+    per_chain = inquiry.per_chain(calls, late) + inquiry.per_chain(gaps, held, "framework")
     gain = inquiry.gain(per_chain)
     if gain is None:
         return

@@ -24,16 +24,18 @@ def slow_prefill(inquiry: Inquiry) -> Iterator[Finding]:
     calls = inquiry.calls
     time = numbers(calls["prefill_ns"])
     tokens = np.where(np.isfinite(calls["uncached"]), calls["uncached"], calls["prompt"]).astype(float)
+    held = np.nan_to_num(numbers(calls["cached"]))
     for position, name, here in _rows(inquiry):
-        expected = _expected_prefill(tokens, time, here)
+        expected = expected_prefill(tokens, held, time, here)
         if expected is None:
             continue
-        over = np.where(here & inquiry.waited_for, np.nan_to_num(time - expected[0]), 0.0)
-        surely = np.where(here & inquiry.waited_for, np.nan_to_num(time - expected[1]), 0.0)
+        over = np.where(here, np.nan_to_num(time - expected[0]), 0.0)
+        surely = np.where(here, np.nan_to_num(time - expected[1]), 0.0)
         typical = float(np.nanmedian((time - expected[0])[here]))  # a few slow calls are a tail, and no slow step
         if typical < _ODD * float(np.nanmedian(expected[0][here])) or surely.sum() < over.sum() / 2:
             continue
-        gain = inquiry.gain(inquiry.per_chain(calls, over, "prefill"))
+        over = inquiry.sooner(calls, over, "prefill")
+        gain = inquiry.gain(inquiry.per_chain(calls, over))
         if gain is None:
             continue
         where = where_of(position, name)
@@ -42,8 +44,8 @@ def slow_prefill(inquiry: Inquiry) -> Iterator[Finding]:
             kind="slow-step-prefill",
             title=f"Prefill of {where} takes {duration(there)} where the other steps' prompts of that length take "
             f"{duration(usual)}: {duration(gain.ns)} per chain.",
-            detail=f"Against a line through prefill over computed prompt tokens of all other steps; the step reads "
-            f"{count(float(np.nanmedian(tokens[here])))} tokens.",
+            detail=f"Against lines through prefill over computed and over cached prompt tokens of all other steps; the "
+            f"step computes {count(float(np.nanmedian(tokens[here])))} tokens.",
             gain_ns=gain.ns,
             share=gain.share,
             condition="the step's prompts are read as fast as the others'",
@@ -66,10 +68,10 @@ def slow_decode(inquiry: Inquiry) -> Iterator[Finding]:
         if len(others) < _FEWEST_CALLS or not np.isfinite(pace[here]).any():
             continue
         usual = float(np.median(others))
-        over = np.where(here & inquiry.waited_for, np.nan_to_num(time - usual * steps), 0.0)
+        over = inquiry.sooner(calls, np.where(here, np.nan_to_num(time - usual * steps), 0.0), "decode")
         if float(np.nanmedian(pace[here])) < (1 + _ODD) * usual:  # a few slow calls are a tail, and no slow step
             continue
-        gain = inquiry.gain(inquiry.per_chain(calls, over, "decode"))
+        gain = inquiry.gain(inquiry.per_chain(calls, over))
         if gain is None:
             continue
         where = where_of(position, name)
@@ -159,17 +161,37 @@ def _rows(inquiry: Inquiry) -> Iterator[tuple[int, str, Any]]:
         yield int(position), name, here
 
 
-def _expected_prefill(tokens: Any, time: Any, here: Any) -> tuple[Any, Any] | None:
-    """What the other rows' calls let expect, and the most that they do; None if they tell nothing of these lengths."""
+def expected_prefill(tokens: Any, held: Any, time: Any, here: Any) -> tuple[Any, Any] | None:
+    """What the other rows' calls let expect of prefill, and the most that they do.
+
+    Two straight lines, one after the other, of which either may be missing: over the tokens that were computed, and
+    over those that were found in the cache, for what is computed attends to them.
+
+    Args:
+        tokens: prompt tokens computed, of all calls.
+        held: prompt tokens found in the cache.
+        time: prefill.
+        here: which calls are the row's.
+
+    Returns:
+        None if the other rows tell nothing of prompts of these lengths.
+    """
     known = np.isfinite(tokens) & np.isfinite(time)
     others = known & ~here
     if others.sum() < _FEWEST_CALLS or not (known & here).any():
         return None
-    line = robust_line(tokens[others], time[others], least_spread=LEAST_SPREAD_TOKENS)
-    if line is not None:
-        centre, beyond = float(np.median(tokens[others])), np.maximum(tokens - np.median(tokens[others]), 0)
-        return line.at(tokens), line.at(centre) + line.slope * (tokens - centre) + (line.high - line.slope) * beyond
-    if float(np.median(tokens[known & here])) > float(tokens[others].max()) + LEAST_SPREAD_TOKENS:
-        return None
-    usual = np.full(len(tokens), float(np.median(time[others])))
-    return usual, usual
+    usual = most = np.zeros(len(tokens))
+    left = time
+    for x in (tokens, held) if held.any() else (tokens,):
+        line = robust_line(x[others], left[others], least_spread=LEAST_SPREAD_TOKENS)
+        if line is None or (x is held and line.low <= 0):
+            if float(np.median(x[known & here])) > float(x[others].max()) + LEAST_SPREAD_TOKENS:
+                return None
+            continue
+        centre = float(np.median(x[others]))
+        off = x - centre
+        usual = usual + line.slope * off
+        most = most + line.slope * off + (line.high - line.slope) * np.maximum(off, 0)
+        left = time - usual
+    level = float(np.median(left[others]))
+    return usual + level, most + level

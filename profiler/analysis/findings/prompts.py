@@ -24,7 +24,8 @@ def prefix_cache(inquiry: Inquiry) -> Iterator[Finding]:
     cacheable, cached = np.nan_to_num(calls["cacheable"]), np.nan_to_num(calls["cached"])
     missed = (cacheable - cached).clip(min=0) * np.isfinite(calls["cached"])
     price = context.cost.per_token_ns
-    gain = inquiry.gain(inquiry.per_chain(calls, _time_of(missed, inquiry, price) * inquiry.waited_for, "prefill"))
+    spent = inquiry.sooner(calls, _time_of(missed, inquiry, price), "prefill")
+    gain = inquiry.gain(inquiry.per_chain(calls, spent))
     if gain is None:
         return
     hit = float(np.minimum(cached, cacheable).sum() / cacheable.sum())
@@ -67,8 +68,8 @@ def prefix_break(inquiry: Inquiry) -> Iterator[Finding]:
     calls = inquiry.calls
     broken = (calls["broken"] & ~calls["unrelated"] & calls["kept_messages"].notna()).to_numpy(dtype=bool)
     reread = np.where(broken, np.nan_to_num(reread_tokens(calls)), 0.0)
-    spent = _time_of(reread, inquiry, context.cost.per_token_ns) * inquiry.waited_for
-    gain = inquiry.gain(inquiry.per_chain(calls, spent, "prefill"))
+    spent = inquiry.sooner(calls, _time_of(reread, inquiry, context.cost.per_token_ns), "prefill")
+    gain = inquiry.gain(inquiry.per_chain(calls, spent))
     if gain is None:
         return
     worst = max(context.breaks, key=lambda each: each.cost_ns or 0.0)

@@ -177,10 +177,16 @@ class Chromium:
             "return [box.x + box.width / 2, box.y + box.height / 2, box.width, box.height]; })()"
         )
 
+    def point(self, selector):
+        """Move the pointer onto an element; where it is then."""
+        x, y, *_ = self.place(selector)
+        self.mouse("mouseMoved", x - 2, y)
+        self.mouse("mouseMoved", x, y)
+        return x, y
+
     def click(self, selector):
         """With a real pointer."""
-        x, y, *_ = self.place(selector)
-        self.mouse("mouseMoved", x, y)
+        x, y = self.point(selector)
         self.mouse("mousePressed", x, y)
         self.mouse("mouseReleased", x, y)
 

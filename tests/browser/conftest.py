@@ -13,7 +13,7 @@ if str(REPORT) not in sys.path:
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory):
+def chromium(tmp_path_factory):
     """One browser for all tests."""
     if chromium_path() is None:
         if os.environ.get("CI") == "true":
@@ -22,3 +22,11 @@ def browser(tmp_path_factory):
     running = Chromium(tmp_path_factory.mktemp("chromium"))
     yield running
     running.close()
+
+
+@pytest.fixture
+def browser(chromium):
+    """The browser as every test finds it, whatever the one before did with it."""
+    chromium.size(1280, 900)
+    chromium.prefer("light")
+    return chromium

@@ -79,8 +79,6 @@ def page_file(tmp_path_factory):
 
 @pytest.fixture
 def page(browser, page_file):
-    browser.size(1280, 900)
-    browser.prefer("light")
     browser.open(page_file)
     browser.run("localStorage.clear()")
     browser.open(page_file)
@@ -203,8 +201,8 @@ def test_the_path_strip_covers_the_chain_and_parallel_tools_have_rows_of_their_o
 
 
 def test_pointing_at_a_row_tells_of_it(page):
-    x, y, *_ = page.place("#wf-row-1")
-    page.mouse("mouseMoved", x, y)
+    page.point("#wf-row-1")
+    page.wait("document.querySelector('.detail').innerText.includes('LLM call')")
     told = page.run("document.querySelector('.detail').innerText")
     assert "LLM call m" in told
     assert "111 tokens (64 cached)" in told
@@ -347,12 +345,10 @@ def test_hostile_text_stays_text_wherever_it_stands(browser, tmp_path, text):
     path = tmp_path / "report.html"
     path.write_text(hostile_page(text), encoding="utf-8")
     assert path.stat().st_size < 2_000_000
-    browser.size(1280, 900)
     browser.open(path)
     browser.run("document.querySelectorAll('details').forEach(each => { each.open = true; })")
     for selector in ("#wf-row-0", "#wf-row-1", "#wf-row-2", "#steps .chart", "#distributions .chart"):
-        x, y, *_ = browser.place(selector)
-        browser.mouse("mouseMoved", x, y)
+        browser.point(selector)
     assert browser.run(elements) == ["SCRIPT"] * 3
     assert browser.run("document.querySelectorAll('[onerror], [onload], a[href^=javascript]').length") == 0
     assert browser.run("document.documentElement.scrollWidth") <= 1280
@@ -437,7 +433,6 @@ def test_a_run_can_end_with_a_page_and_the_browser_shows_its_chains(browser, tmp
     browser.open(out / "report.html")
     assert browser.run("document.querySelectorAll('.option').length") == 3
     assert "simulated" in browser.run("document.querySelector('.caveats').innerText")
-    x, y, *_ = browser.place("#wf-row-0")
-    browser.mouse("mouseMoved", x, y)
-    assert "answer:" in browser.run("document.querySelector('.detail').innerText")
+    browser.point("#wf-row-0")
+    browser.wait("document.querySelector('.detail').innerText.includes('answer:')")
     assert browser.complaints == []

@@ -7,7 +7,8 @@
 
 Tools of one row that do not overlap are a group in series. What it could save is its time on the critical path minus
 its longest member. A tool that needs another's result is asked for in a later step, so tools of one row do not depend
-on each other, unless the node's code makes them.
+on each other, unless the node's code makes them: where a model call begins between one and the next (a subgraph, an
+agent inside of a node) the model asked for them one by one, and that is no group.
 """
 
 from __future__ import annotations
@@ -34,11 +35,13 @@ def serial_tools(measured: Measured) -> pd.DataFrame:
     tools, place = tools[several].reset_index(drop=True), place[several]
     if tools.empty:
         return pd.DataFrame({name: [] for name in _COLUMNS})
-    start = numbers(tools["start_ns"])
+    start = tools["start_ns"].to_numpy(dtype=np.int64)
+    before, first = _end_before(place, start + tools["duration_ns"].to_numpy(dtype=np.int64))
+    asked = _calls_between(measured.calls, tools["chain"].to_numpy(), before, start)
     grouped = tools.assign(
         place=place,
         path=numbers(tools["path_ns"]),
-        serial=_after_all_before(place, start, start + numbers(tools["duration_ns"])),
+        serial=first | ((start >= before) & ~asked),
     ).groupby("place", sort=False)
     found = grouped.agg(
         chain=("chain", "first"),
@@ -56,8 +59,19 @@ def serial_tools(measured: Measured) -> pd.DataFrame:
     return found.assign(tools=names.loc[found.index])[_COLUMNS].reset_index(drop=True)
 
 
-def _after_all_before(place: Any, start: Any, end: Any) -> Any:
-    """Whether a tool began after all before it at its place had ended; the first of a place did."""
+def _end_before(place: Any, end: Any) -> tuple[Any, Any]:
+    """When all before a tool at its place had ended; and whether it is the first there, and there is no such time."""
     first = np.concatenate([[True], place[1:] != place[:-1]])
-    before = pd.Series(end).groupby(place).cummax().shift().to_numpy()
-    return first | (start >= before)
+    latest = pd.Series(end).groupby(place).cummax().to_numpy()
+    return np.concatenate([end[:1], latest[:-1]]), first
+
+
+def _calls_between(calls: pd.DataFrame, chain: Any, after: Any, before: Any) -> Any:
+    """Whether any call of the chain began between two moments, which may be the moments themselves."""
+    number = len(chain)
+    moments = np.concatenate([after, calls["start_ns"].to_numpy(dtype=np.int64), before])
+    kind = np.repeat([0, 1, 2], [number, len(calls), number])
+    order = np.lexsort((kind, moments, np.concatenate([chain, calls["chain"].to_numpy(), chain])))
+    begun = np.empty(len(moments), dtype=np.int64)
+    begun[order] = np.cumsum(kind[order] == 1)
+    return begun[-number:] > begun[:number]

@@ -64,3 +64,21 @@ def test_tools_of_which_two_overlap_are_not_in_series():
     made = tables([tools(serial=True, a=30, b=20, c=10)])
     made.tools.loc[2, "start_ns"] -= 1
     assert serial_tools(Measured.of(made)).empty
+
+
+def test_tools_between_which_the_model_is_asked_are_in_series_for_a_reason():
+    """A node that holds an agent of its own: call, search, call, sql, all in one step."""
+    made = tables([tools(serial=True, search=100, sql=120), model(), tools(serial=True, a=30, b=20)])
+    assert serial_tools(Measured.of(made))["saved_ns"].to_list() == [100 * MS, 20 * MS]
+    made.calls["start_ns"] = 100 * MS
+    assert serial_tools(Measured.of(made))["tools"].to_list() == ["a, b"]
+    assert compounding_in_full(Measured.of(made)).serial_tools_ns == 20 * MS
+
+
+def test_a_call_of_another_chain_or_inside_of_a_tool_changes_nothing():
+    made = tables([tools(serial=True, a=30, b=20)], [model(), model()])
+    made.calls["start_ns"] = [30 * MS, 10 * MS]
+    assert len(serial_tools(Measured.of(made))) == 1
+    inside = tables([tools(serial=True, a=30, b=20), model()])
+    inside.calls["start_ns"] = 10 * MS
+    assert len(serial_tools(Measured.of(inside))) == 1

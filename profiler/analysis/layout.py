@@ -114,4 +114,7 @@ class Layout:
         children = self.below[at]
         if len(children) < 2:  # noqa: PLR2004
             return list(children)
+        ends = [high[child] for child in children]
+        if ends == sorted(set(ends)):  # nearly always: one after the other
+            return list(children)
         return sorted(children, key=lambda child: (high[child], -spans[child].start_ns))

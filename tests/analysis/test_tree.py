@@ -381,7 +381,7 @@ def test_the_largest_values_that_are_believed_fit_into_the_tables():
         **dict.fromkeys(sc.COUNTS, 2**40),
         **dict.fromkeys(sc.DURATIONS, 2**53),
         sc.TOOLS_DIGEST: 2**63 - 1,
-        sc.MESSAGE_DIGESTS: (-(2**63), 2**63 - 1),
+        sc.MESSAGE_DIGESTS: (0, 2**63 - 1),
         sc.MESSAGE_CHARS: (2**40, 2**40),
         sc.CHUNK_TIMES_US: (5, 2**50, 2**50, 3),
     }

@@ -125,3 +125,32 @@ def test_hostile_names_are_cut():
     found = found_in(tables(*[[model(), tools(**{"x" * 100_000: 300}), model()]] * 6))[0]
     assert len(found.where) < 100
     assert len(found.title) < 300
+
+
+def test_a_nodes_time_is_split_at_its_call():
+    parts = [model(), gap(200, owner="step model"), model(), gap(50, owner="step model"), tools(a=1)]
+    made = tables(*[parts] * 6)
+    made.gaps["position"] = [2, 3] * 6  # the row that comes next: the second call, then the tools
+    made.steps.loc[made.steps["position"] == 2, "start_ns"] -= 200 * MS
+    made.gaps["start_ns"] = [100 * MS, 400 * MS] * 6
+    found = next(each for each in found_in(made) if each.where == "node model")
+    assert "200 ms before the node's calls and tools, 50.0 ms after them" in found.detail
+    assert "part before the call first" in found.remedy
+
+
+def test_an_agent_without_steps_is_told_between_which_calls_its_own_code_takes_time():
+    parts = [model(), gap(20, "unattributed", "root"), model(), gap(180, "unattributed", "root"), model()]
+    made = tables(*[parts] * 6)
+    made.chains["steps"] = 0
+    made.gaps["position"] = [2, 3] * 6
+    made.gaps["after"] = made.gaps["before"] = "call"
+    found = only(found_in(made), "framework-time")
+    assert found.gain_ns == 200 * MS
+    assert "the function's own code, most of it between call 2 and call 3" in found.title
+    assert "checkpoint" not in found.remedy + found.detail
+
+
+def test_a_late_event_loop_is_said_to_be_part_of_it():
+    parts = [model(lag_max_ns=70 * MS), gap(100), model(lag_max_ns=70 * MS)]
+    found = only(found_in(tables(*[parts] * 6)), "framework-time")
+    assert "event loop was late by over 20.0 ms (median 70.0 ms)" in found.detail

@@ -70,6 +70,8 @@ def test_queueing_gains_what_the_schedule_model_says_and_not_all_time_in_the_que
     made.chains["gain_without_queue_ns"] = 100 * MS
     found = only(found_in(made), "queueing")
     assert found.gain_ns == 100 * MS
+    assert "160 ms of a chain" in found.title
+    assert "without it a chain would be 100 ms shorter" in found.title
     assert found.where == ""
     assert len(found.evidence) == 5
 

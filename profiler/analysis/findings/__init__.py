@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from profiler.analysis.context import Context
 from profiler.analysis.finding import Finding
-from profiler.analysis.findings import calls, code, engine, prompts
+from profiler.analysis.findings import between, calls, code, engine, prompts
 from profiler.analysis.findings.inquiry import Inquiry
 from profiler.analysis.measured import Measured
 
@@ -22,7 +22,7 @@ _CAUSES = (
     code.slow_tools,
     code.slow_tool_steps,
     code.serial,
-    code.framework_time,
+    between.framework_time,
     engine.decode_bound,
 )
 

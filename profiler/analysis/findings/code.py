@@ -1,4 +1,4 @@
-"""Findings about the agent's own code: tools the chain waits for, tools in series, and time in the framework."""
+"""Findings about tools: those that the chain waits for, and those in series."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from profiler.analysis.measured import numbers
 from profiler.analysis.serial import serial_tools
 from profiler.analysis.wording import duration, percent
 
-_BETWEEN = "between steps"
 _PLACE = ["chain", "position", "node"]
 _HARDLY = 0.01  # of a time: less is as good as none
 
@@ -151,47 +150,3 @@ def serial(inquiry: Inquiry) -> Iterator[Finding]:
         phase="tool",
         evidence=evidence(places, saved, lambda names: short(str(names)), places["tools"]),
     )
-
-
-def framework_time(inquiry: Inquiry) -> Iterator[Finding]:
-    """Time in which neither a call nor a tool was active, by whose it was."""
-    gaps = inquiry.measured.gaps
-    lasted = numbers(gaps["duration_ns"])
-    places: dict[str, list[Any]] = {}
-    for key, rows in gaps.groupby(["cause", "owner"], sort=True).indices.items():
-        cause, owner = cast("tuple[str, str]", key)
-        if cause != "event loop":  # that is a finding of its own
-            places.setdefault(owner.replace("step ", "node ", 1) if cause == "node" else cause, []).append(rows)
-    for name, parts in sorted(places.items()):
-        here = np.zeros(len(gaps))
-        for rows in parts:
-            here[rows] = lasted[rows]
-        gain = inquiry.gain(inquiry.per_chain(gaps, here, "framework"))
-        if gain is None:
-            continue
-        in_node = name.startswith("node ")
-        where = short(name) if in_node or name == _BETWEEN else ""
-        what = {"start": "before the first step", "end": "after the last step", "unattributed": "outside any step"}
-        place = f"in {where}'s own code" if in_node else what.get(name, _BETWEEN)
-        yield Finding(
-            kind="framework-time",
-            title=f"{duration(gain.ns)} of a chain ({percent(gain.share)}) passes {place}, without a call or a tool.",
-            detail="Pieces of the critical path in which neither a model call nor a tool was active"
-            + ("." if in_node else ": scheduling, serialisation, checkpointing, or code outside nodes."),
-            gain_ns=gain.ns,
-            share=gain.share,
-            condition="that code takes no time",
-            remedy="Profile the node's code (py-spy): sleeping, parsing, blocking input and output."
-            if in_node
-            else "Look at what the graph keeps and copies between steps (checkpointer, size of the state), and at the "
-            "agent's set-up.",
-            where=where,
-            phase="framework",
-            evidence=evidence(
-                gaps,
-                here,
-                lambda ns, before: f"{duration(float(ns))} before {before or 'the end'}",
-                here,
-                gaps["before"],
-            ),
-        )

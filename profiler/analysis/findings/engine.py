@@ -17,6 +17,7 @@ from profiler.stats.lines import robust_line
 _ODD = 0.30  # of what is expected: what is less off is left to the straight line's own error
 _FEWEST_CALLS = 3
 _MUCH_DECODE = 0.30
+_AS_MUCH = 0.01  # a gain that is so much below the time is as good as all of it
 
 
 def slow_prefill(inquiry: Inquiry) -> Iterator[Finding]:
@@ -100,9 +101,11 @@ def queueing(inquiry: Inquiry) -> Iterator[Finding]:
     if gain is None:
         return
     waited = numbers(calls["path_queue_ns"])
+    path = float(numbers(chains["queue_ns"]).mean())
     yield Finding(
         kind="queueing",
-        title=f"Requests wait for the engine: {duration(gain.ns)} of a chain ({percent(gain.share)}) is queueing.",
+        title=f"Requests wait for the engine: {duration(path)} of a chain ({percent(path / inquiry.mean_ns)}) is "
+        f"queueing{without(path, gain.ns)}.",
         detail="Time between a request's arrival and its scheduling, as the engine tells it, on the critical "
         "path; "
         f"{percent(float((waited > 0).mean()))} of the calls waited, the median "
@@ -122,7 +125,8 @@ def queueing(inquiry: Inquiry) -> Iterator[Finding]:
 def decode_bound(inquiry: Inquiry) -> Iterator[Finding]:
     """Most of the time is generation: no defect, and nothing to gain but by saying less, or by faster hardware."""
     chains, calls = inquiry.measured.chains, inquiry.calls
-    decode = float(numbers(chains["gain_without_decode_ns"]).mean())
+    decode = float(numbers(chains["decode_ns"]).mean())
+    gain = float(numbers(chains["gain_without_decode_ns"]).mean())
     share = decode / inquiry.mean_ns if inquiry.mean_ns else 0.0
     tokens = numbers(calls["output_tokens"]) * inquiry.waited_for
     if share < _MUCH_DECODE or np.isnan(tokens).any():
@@ -132,12 +136,12 @@ def decode_bound(inquiry: Inquiry) -> Iterator[Finding]:
     yield Finding(
         kind="decode-bound",
         title=f"{percent(share)} of chain time is generating tokens: {count(round(per_chain))} one after another, "
-        f"{duration(decode)} in all.",
+        f"{duration(decode)} in all{without(decode, gain)}.",
         detail="Decode on the critical path, as the engine tells it. It is no defect, so no gain is named.",
         gain_ns=None,
         share=share,
         condition="",
-        remedy=f"Shorter answers (a tenth less saves {duration(decode / 10)}), speculative decoding, a smaller "
+        remedy=f"Shorter answers (a tenth less saves up to {duration(gain / 10)}), speculative decoding, a smaller "
         "model, or faster "
         "memory.",
         where=concentrated(calls, spent),
@@ -146,6 +150,13 @@ def decode_bound(inquiry: Inquiry) -> Iterator[Finding]:
             calls, spent, lambda number: f"{count(float(number))} tokens", numbers(calls["output_tokens"])
         ),
     )
+
+
+def without(path_ns: float, gain_ns: float) -> str:
+    """What a chain gains without a time on its path, where it is less because something runs beside it."""
+    if gain_ns >= (1 - _AS_MUCH) * path_ns:
+        return ""
+    return f"; without it a chain would be {duration(gain_ns)} shorter, for other things run beside it"
 
 
 def _rows(inquiry: Inquiry) -> Iterator[tuple[int, str, Any]]:

@@ -1,0 +1,155 @@
+"""Findings about time in which neither a call nor a tool was active, by whose it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+
+from profiler.analysis.finding import Finding
+from profiler.analysis.findings.inquiry import Inquiry, evidence, short
+from profiler.analysis.measured import numbers
+from profiler.analysis.wording import duration, percent
+
+_OWN, _BETWEEN = "own code", "between steps"
+_MOST = 0.6  # of the time in one place: it is worth naming
+_LATE_NS = 20_000_000
+_OFTEN = 0.2  # of the calls
+_PROFILE = "sleeping, parsing, blocking input and output."
+
+
+def framework_time(inquiry: Inquiry) -> Iterator[Finding]:
+    """Each owner of such time: a node, the graph between its steps, or the function of an agent without steps."""
+    gaps = inquiry.measured.gaps
+    lasted = numbers(gaps["duration_ns"])
+    for name, rows in sorted(_places(inquiry).items()):
+        here = np.zeros(len(gaps))
+        here[rows] = lasted[rows]
+        gain = inquiry.gain(inquiry.per_chain(gaps, here, "framework"))
+        if gain is None:
+            continue
+        where, title, detail, remedy = _words(inquiry, name, here)
+        yield Finding(
+            kind="framework-time",
+            title=f"{duration(gain.ns)} of a chain ({percent(gain.share)}) passes {title}, without a call or a tool.",
+            detail=f"Pieces of the critical path in which neither a model call nor a tool was active{detail}"
+            + _held_up(inquiry),
+            gain_ns=gain.ns,
+            share=gain.share,
+            condition="that code takes no time",
+            remedy=remedy,
+            where=where,
+            phase="framework",
+            evidence=evidence(
+                gaps,
+                here,
+                lambda ns, before: f"{duration(float(ns))} before {before or 'the end'}",
+                here,
+                gaps["before"],
+            ),
+        )
+
+
+def _places(inquiry: Inquiry) -> dict[str, Any]:
+    """Owner -> the gaps that are its own; what a held event loop explains is a finding of its own."""
+    gaps = inquiry.measured.gaps
+    stepless = pd.Series(_of_stepless(inquiry), index=gaps.index)
+    places: dict[str, list[Any]] = {}
+    grouped = gaps.groupby(["cause", "owner", stepless], sort=True, observed=True).indices
+    for key, rows in grouped.items():
+        cause, owner, alone = cast("tuple[str, str, bool]", key)
+        if cause == "event loop":
+            continue
+        name = owner.replace("step ", "node ", 1) if cause == "node" else _OWN if alone else cause
+        places.setdefault(name, []).append(rows)
+    return {name: np.concatenate(rows) for name, rows in places.items()}
+
+
+def _of_stepless(inquiry: Inquiry) -> Any:
+    """Which gaps are of chains without any step: there is no graph that could take time."""
+    steps = inquiry.measured.chains["steps"].to_numpy()
+    return steps[inquiry.measured.gaps["chain"].to_numpy()] == 0
+
+
+def _words(inquiry: Inquiry, name: str, here: Any) -> tuple[str, str, str, str]:
+    """Where it is, how the title says so, the rest of the detail, and the remedy."""
+    if name.startswith("node "):
+        where = short(name)
+        chains = max(len(inquiry.measured.chains), 1)
+        before = float(here[_before_its_call(inquiry)].sum()) / chains
+        after = float(here.sum()) / chains - before
+        return (
+            where,
+            f"in {where}'s own code",
+            (
+                f": {duration(before)} before the node's calls and tools, {duration(after)} after them. That is the "
+                "framework (LangChain), the client library's work outside of the request, and your code."
+            ),
+            f"Profile the node's code (py-spy), the part {'before' if before >= after else 'after'} the call first: "
+            + _PROFILE,
+        )
+    if name == _OWN:
+        place = _most_between(inquiry, here)
+        return (
+            place,
+            f"in the function's own code{f', most of it {place}' if place else ''}",
+            ": the agent's function itself and the libraries that it uses. It has no steps that could be told apart.",
+            f"Profile the function (py-spy): {_PROFILE}",
+        )
+    words = {"start": "before the first step", "end": "after the last step", "unattributed": "outside any step"}
+    return (
+        _BETWEEN if name == _BETWEEN else "",
+        words.get(name, _BETWEEN),
+        ": scheduling, serialisation, checkpointing, or code outside nodes.",
+        (
+            "Look at what the graph keeps and copies between steps (checkpointer, size of the state), and at the agent's "
+            "set-up."
+        ),
+    )
+
+
+def _before_its_call(inquiry: Inquiry) -> Any:
+    """Which gaps are of the step that comes next: they lie after its beginning, and its calls are still to come."""
+    gaps, steps = inquiry.measured.gaps, inquiry.measured.steps
+    begun = steps.groupby(["chain", "position"])["start_ns"].min()
+    places = pd.MultiIndex.from_arrays([gaps["chain"], gaps["position"]])
+    start = begun.reindex(places)
+    known = start.notna().to_numpy()
+    found = np.zeros(len(gaps), dtype=bool)
+    found[known] = gaps["start_ns"].to_numpy()[known] >= start.to_numpy()[known].astype(np.int64)
+    return found
+
+
+def _most_between(inquiry: Inquiry, here: Any) -> str:
+    """Between which two calls or tools most of it lies, if it does: `between call 3 and call 4`."""
+    gaps = inquiry.measured.gaps
+    known = here > 0
+    sums = pd.Series(here[known]).groupby(gaps["position"].to_numpy()[known]).sum()
+    position = int(cast("int", sums.idxmax()))
+    if len(sums) < 2 or float(sums.max()) < _MOST * float(sums.sum()):  # noqa: PLR2004
+        return ""
+    first = gaps[known & (gaps["position"] == position).to_numpy()].iloc[0]
+    after, before = str(first["after"]), str(first["before"])
+    if not before:
+        return "after the last call"
+    if not after:
+        return f"before {_named(before, position)}"
+    return f"between {_named(after, position - 1)} and {_named(before, position)}"
+
+
+def _named(label: str, position: int) -> str:
+    return f"call {position}" if label == "call" else f"{short(label)} ({position})"
+
+
+def _held_up(inquiry: Inquiry) -> str:
+    """A word of warning where the agent's event loop was late in many calls: then its code waited for its turn."""
+    lag = numbers(inquiry.calls["lag_max_ns"])
+    late = np.nan_to_num(lag) >= _LATE_NS
+    if not len(lag) or late.mean() < _OFTEN:
+        return ""
+    return (
+        f" In {percent(float(late.mean()))} of the calls the event loop was late by over {duration(_LATE_NS)} "
+        f"(median {duration(float(np.median(lag[late])))}): part of this is waiting for its turn."
+    )

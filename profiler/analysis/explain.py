@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -88,29 +87,36 @@ def explain(tables: Tables, *, bounds: Facts | None = None) -> Explanation:
 
 def _on_path(measured: Measured) -> list[OnPath]:
     """Rows of the steps, and single tools where a step has several kinds, by position."""
-    rows = [
-        _seldom_or_often(key, str(kind), group)
-        for (*key, kind), group in measured.steps.groupby(["position", "node", "kind"], sort=True)
-    ]
-    tools = measured.tools.assign(on_path=measured.tools["path_ns"] > 0)
+    rows = _seldom_or_often(measured.steps, ["position", "node", "kind"])
+    tools = measured.tools.assign(on_path=measured.tools["path_ns"] > 0, kind="one tool")
     kinds = tools.groupby(["position", "step"])["tool"].transform("nunique")
-    for key, group in tools[kinds > 1].groupby(["position", "tool"], sort=True):
-        rows.append(_seldom_or_often(list(key), "one tool", group))
+    rows += _seldom_or_often(tools[kinds > 1], ["position", "tool", "kind"])
     return sorted(rows, key=lambda row: (row.position, row.kind == "one tool", row.name))
 
 
-def _seldom_or_often(key: list[Any], kind: str, group: pd.DataFrame) -> OnPath:
-    chains = group["chain"].nunique()
-    return OnPath(
-        position=int(key[0]),
-        name=str(key[1]),
-        kind=kind,
-        chains=int(chains),
-        share=float(group[group["on_path"]]["chain"].nunique() / chains),
-        path_ns=float(group["path_ns"].sum() / chains),
-        drag_ns=float(group["drag_ns"].sum() / chains),
-        slack_ns=float(group["slack_ns"].median()),
+def _seldom_or_often(table: pd.DataFrame, keys: list[str]) -> list[OnPath]:
+    """One for each value of the keys (position, name, kind); by one grouping, for there may be thousands."""
+    columns = [*keys, "chain", "on_path", "path_ns", "drag_ns", "slack_ns"]
+    grouped = table[columns].groupby(keys, sort=True)
+    found = grouped.agg(
+        chains=("chain", "nunique"), path=("path_ns", "sum"), drag=("drag_ns", "sum"), slack=("slack_ns", "median")
     )
+    waited = table[table["on_path"]].groupby(keys)["chain"].nunique().reindex(found.index, fill_value=0)
+    return [
+        OnPath(
+            position=int(position),
+            name=str(name),
+            kind=str(kind),
+            chains=int(chains),
+            share=float(there / chains),
+            path_ns=float(path / chains),
+            drag_ns=float(drag / chains),
+            slack_ns=float(slack),
+        )
+        for (position, name, kind), chains, path, drag, slack, there in zip(
+            found.index, *(found[column] for column in found.columns), waited, strict=True
+        )
+    ]
 
 
 def _gaps(measured: Measured) -> list[GapRow]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
@@ -177,36 +176,72 @@ def _phase_rows(chains: pd.DataFrame, total_ns: int) -> list[PhaseRow]:
 
 
 def _step_rows(steps: pd.DataFrame, calls: pd.DataFrame, total_ns: int) -> list[StepRow]:
-    grown = _with_growth(calls[_OF_CALLS])
-    at_step = dict(iter(grown.groupby(["position", "step"])))
-    groups = [(cast("tuple[int, str, str]", key), group) for key, group in steps[_OF_STEPS].groupby(_ROW)]
-    kinds = Counter(key[:2] for key, _ in groups)
-    rows = []
-    for (position, node, kind), group in groups:
-        there = at_step.get((position, node), grown.iloc[:0])
-        if kinds[position, node] > 1:
-            there = there[there["trace_id"].isin(group["trace_id"])]
-        known = there[there["cached_tokens"].notna() & there["input_tokens"].notna()]
-        prompt = int(known["input_tokens"].sum()) if len(known) else 0
-        rows.append(
-            StepRow(
-                position=int(position),
-                node=node,
-                kind=kind,
-                chains=len(group),
-                calls=len(there),
-                time_ns=float((group["end_ns"] - group["start_ns"]).median()),
-                share=float(group["path_ns"].sum()) / total_ns if total_ns else 0.0,
-                cumulative_ns=float(group["cumulative_ns"].median()),
-                input_tokens=_median(there["input_tokens"]),
-                growth_tokens=_median(there.drop_duplicates("trace_id")["growth"]),
-                cached_share=int(known["cached_tokens"].sum()) / prompt if prompt else None,
-                output_tokens=_median(there["output_tokens"]),
-                ttft_ns=_median(there["ttft_ns"]),
-                tpot_ns=_median(there["tpot_ns"]),
-            )
+    """All rows by a few groupings: an agent that goes round for ever has thousands."""
+    steps = steps[_OF_STEPS].assign(time=steps["end_ns"] - steps["start_ns"])
+    rows = steps.groupby(_ROW).agg(
+        chains=("time", "size"), time=("time", "median"), path=("path_ns", "sum"), until=("cumulative_ns", "median")
+    )
+    if rows.empty:
+        return []
+    told = _of_calls(steps, calls).reindex(rows.index)
+    count = told["calls"].fillna(0).astype(int)
+    return [
+        StepRow(
+            position=int(position),
+            node=node,
+            kind=kind,
+            chains=int(chains),
+            calls=there,
+            time_ns=float(time),
+            share=float(path) / total_ns if total_ns else 0.0,
+            cumulative_ns=float(until),
+            input_tokens=_or_none(tokens),
+            growth_tokens=_or_none(growth),
+            cached_share=int(cached) / int(prompt) if there and prompt else None,
+            output_tokens=_or_none(output),
+            ttft_ns=_or_none(ttft),
+            tpot_ns=_or_none(tpot),
         )
-    return rows
+        for (position, node, kind), (chains, time, path, until), there, (
+            tokens,
+            output,
+            ttft,
+            tpot,
+            growth,
+            prompt,
+            cached,
+        ) in zip(rows.index, _rows_of(rows), count, _rows_of(told.drop(columns="calls")), strict=True)
+    ]
+
+
+def _of_calls(steps: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
+    """What is told of each row's calls; where nodes of one name and position differ in kind, by chain."""
+    grown = _with_growth(calls[_OF_CALLS]).rename(columns={"step": "node"})
+    kinds = steps[["trace_id", *_ROW]].drop_duplicates()
+    ambiguous = kinds.groupby(_ROW[:2])["kind"].nunique()
+    one_kind = kinds.drop_duplicates(_ROW).set_index(_ROW[:2])["kind"]
+    several = set(ambiguous.index[ambiguous > 1])
+    if several:
+        grown = grown.merge(kinds, on=["trace_id", *_ROW[:2]], how="inner")
+    else:
+        grown = grown.join(one_kind, on=_ROW[:2], how="inner")
+    both = grown["cached_tokens"].notna() & grown["input_tokens"].notna()
+    grouped = grown.assign(
+        prompt=grown["input_tokens"].where(both, 0).fillna(0), found=grown["cached_tokens"].where(both, 0).fillna(0)
+    ).groupby(_ROW)
+    medians = grouped[["input_tokens", "output_tokens", "ttft_ns", "tpot_ns"]].median()
+    growth = grown.drop_duplicates(["trace_id", *_ROW]).groupby(_ROW)["growth"].median()
+    return pd.concat(
+        [grouped.size().rename("calls"), medians, growth, grouped["prompt"].sum(), grouped["found"].sum()], axis=1
+    )
+
+
+def _rows_of(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    return zip(*(table[column] for column in table.columns), strict=True)
+
+
+def _or_none(value: Any) -> float | None:
+    return None if pd.isna(value) else float(value)
 
 
 def _with_growth(calls: pd.DataFrame) -> pd.DataFrame:

@@ -104,8 +104,8 @@ def _words(inquiry: Inquiry, name: str, here: Any) -> tuple[str, str, str, str]:
         words.get(name, _BETWEEN),
         ": scheduling, serialisation, checkpointing, or code outside nodes.",
         (
-            "Look at what the graph keeps and copies between steps (checkpointer, size of the state), and at the agent's "
-            "set-up."
+            "Look at what the graph keeps and copies between steps (checkpointer, size of the state), and at the "
+            "agent's set-up."
         ),
     )
 

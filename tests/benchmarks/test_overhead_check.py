@@ -8,7 +8,7 @@ import environments
 import overhead
 import pytest
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1500)]
 
 ROUNDS = 16
 

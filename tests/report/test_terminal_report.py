@@ -83,12 +83,12 @@ sum           100%     900 ms  = end to end, exactly
 
 Steps (medians over the chains that get there; rows with fewer chains are other chains, so columns need not
 grow)
-#  node     chains  prompt  growth  cached  output     TTFT     TPOT    time  share  cumulative
-1  model         2     100              0%      16  75.0 ms  20.0 ms  345 ms    38%      350 ms
-2  model         1     130     +30       —       —        —        —  400 ms    22%      700 ms
-2  tools         1                                                    100 ms   5.6%      500 ms
-3  model         1     160     +60     60%       1   200 ms        —  450 ms    25%      950 ms
-   between                                                                     8.9%
+#  node                 chains  prompt  growth  cached  output     TTFT     TPOT    time  share  cumulative
+1  model                     2     100              0%      16  75.0 ms  20.0 ms  345 ms    38%      350 ms
+2  model                     1     130     +30       —       —        —        —  400 ms    22%      700 ms
+2  tools                     1                                                    100 ms   5.6%      500 ms
+3  model                     1     160     +60     60%       1   200 ms        —  450 ms    25%      950 ms
+   outside these steps                                                                     8.9%
 
 Slowest call: step 3 (model) of task t1: 430 ms (first token after 200 ms, 1 token)
   trace aa, span c2

@@ -77,7 +77,7 @@ function phases() {
 function steps() {
   const { rows, between, mean } = DATA.charts.mean_chain;
   if (!rows.length) return null;
-  const all = [...rows, { name: "between steps", phases: between, chains: null }].filter((row) => sum(row.phases) > 0);
+  const all = [...rows, { name: "outside these steps", phases: between, chains: null }].filter((row) => sum(row.phases) > 0);
   const used = PHASES.map((_, at) => at).filter((at) => all.some((row) => row.phases[at] > 0));
   let cumulative = 0;
   const told = all.map((row) => {

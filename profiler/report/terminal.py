@@ -166,7 +166,8 @@ def _step_table(summary: Summary, *groups: Sequence[str]) -> Table:
         cells = dict(zip(_STEP_COLUMNS, _step_cells(row), strict=True))
         table.add_row(*(cells[name] for name in shown), style=None if row.kind == "call" else "dim")
     if "share" in shown:
-        outside = {"node": "outside these steps", "share": percent(max(0.0, 1 - sum(row.share for row in summary.steps)))}
+        left = max(0.0, 1 - sum(row.share for row in summary.steps))
+        outside = {"node": "outside these steps", "share": percent(left)}
         table.add_row(*(outside.get(name, "") for name in shown), style="dim")
     return table
 

@@ -17,6 +17,7 @@ LATE_NS = 100_000_000
 # What rows of the steps are made of: of a million spans, the other columns are not moved about.
 _ROW = ["position", "node", "kind"]
 _OF_STEPS = ["trace_id", *_ROW, "start_ns", "end_ns", "path_ns", "cumulative_ns"]
+_TOLD = ["calls", "input_tokens", "output_tokens", "ttft_ns", "tpot_ns", "growth", "prompt", "found"]
 _OF_CALLS = ["trace_id", "position", "step", "input_tokens", "cached_tokens", "output_tokens", "ttft_ns", "tpot_ns"]
 
 
@@ -183,8 +184,8 @@ def _step_rows(steps: pd.DataFrame, calls: pd.DataFrame, total_ns: int) -> list[
     )
     if rows.empty:
         return []
-    told = _of_calls(steps, calls).reindex(rows.index)
-    count = told["calls"].fillna(0).astype(int)
+    told = _of_calls(steps, calls).reindex(rows.index) if len(calls) else pd.DataFrame(index=rows.index, columns=_TOLD)
+    count = told["calls"].fillna(0.0).astype(int)
     return [
         StepRow(
             position=int(position),
@@ -231,9 +232,8 @@ def _of_calls(steps: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
     ).groupby(_ROW)
     medians = grouped[["input_tokens", "output_tokens", "ttft_ns", "tpot_ns"]].median()
     growth = grown.drop_duplicates(["trace_id", *_ROW]).groupby(_ROW)["growth"].median()
-    return pd.concat(
-        [grouped.size().rename("calls"), medians, growth, grouped["prompt"].sum(), grouped["found"].sum()], axis=1
-    )
+    parts = [grouped.size().rename("calls"), medians, growth, grouped["prompt"].sum(), grouped["found"].sum()]
+    return pd.concat(parts, axis=1)[_TOLD]
 
 
 def _rows_of(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:

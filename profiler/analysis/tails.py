@@ -22,6 +22,8 @@ SUM_QUANTILES = (0.50, 0.95, 0.99)
 SLOW_CHAINS = 0.10
 BETWEEN = "between steps"
 _FEWEST_CHAINS = 5
+_FEWEST_FOR_TENTH = 10
+_ABOUT = 1e-9  # of a product of floats
 _LEAST_SPREAD = 1e-9  # of end to end, over its mean: below it chains are equal
 
 
@@ -61,8 +63,8 @@ class Tails:
     sums: tuple[SumQuantile, ...]
     phases: tuple[Contribution, ...]  # the largest covariance first; none where chains do not differ
     steps: tuple[Contribution, ...]
-    slow_chains: int  # in the slowest tenth
-    slow_excess_ns: float  # their mean minus the mean of all
+    slow_chains: int  # in the slowest tenth; 0 with fewer than 10 chains, of which there is none
+    slow_excess_ns: float | None  # their mean minus the mean of all
 
 
 def tails_of(measured: Measured) -> Tails | None:
@@ -71,15 +73,20 @@ def tails_of(measured: Measured) -> Tails | None:
     calls = measured.answered
     if len(e2e) < _FEWEST_CHAINS or calls.empty:
         return None
-    slow = _slowest(e2e)
+    slow = _slowest(e2e) if len(e2e) >= _FEWEST_FOR_TENTH else np.zeros(len(e2e), dtype=bool)
     return Tails(
-        meetings=tuple(_meeting(measured, share) for share in SLOWEST_CALLS),
+        meetings=tuple(_meeting(measured, share) for share in SLOWEST_CALLS if enough(len(calls), share)),
         sums=tuple(_sums(measured)),
         phases=shares_of(e2e, {phase: numbers(measured.chains[f"{phase}_ns"]) for phase in PHASES}, slow),
         steps=shares_of(e2e, _by_row(measured), slow),
         slow_chains=int(slow.sum()),
-        slow_excess_ns=float(e2e[slow].mean() - e2e.mean()),
+        slow_excess_ns=float(e2e[slow].mean() - e2e.mean()) if slow.any() else None,
     )
+
+
+def enough(count: int, share: float) -> bool:
+    """Whether a share of so many is at least one: of fewer, a quantile that far out is only the largest once more."""
+    return count * share >= 1 - _ABOUT
 
 
 def _slowest(e2e: Any) -> Any:
@@ -107,6 +114,8 @@ def _sums(measured: Measured) -> list[SumQuantile]:
     by_row = calls.groupby(["position", "step"])["call_e2e_ns"]
     found = []
     for p in SUM_QUANTILES:
+        if not enough(len(measured.chains), 1 - p):
+            continue
         of_row = numbers(by_row.transform("quantile", p))
         sums = measured.per_chain(calls, of_row)
         found.append(SumQuantile(p, float(np.quantile(summed, p)), float(sums.mean())))
@@ -131,7 +140,7 @@ def shares_of(e2e: Any, parts: Mapping[str, Any], slow: Any) -> tuple[Contributi
     variance = float((centred**2).mean())
     if variance <= (_LEAST_SPREAD * e2e.mean()) ** 2:
         return ()
-    excess = float(e2e[slow].mean() - e2e.mean())
+    excess = float(e2e[slow].mean() - e2e.mean()) if slow.any() else 0.0
     found = [
         Contribution(
             name,

@@ -1,13 +1,15 @@
 """Why chains differ: because the agent did more, or because the same work took longer.
 
 Exact, chain by chain, with typical prices (means over all chains: time per output token, per computed prompt token, and
-per call for all the rest):
+per run of each tool on the critical path, and per call for all the rest):
 
     end to end  =  calls * price                      trajectory: more calls
                 +  output tokens * price              trajectory: longer answers
                 +  prompt tokens computed * price     trajectory: longer prompts
+                +  runs of each tool * its price      trajectory: other tools, or more of them
                 +  decode  - output tokens * price    speed per output token
                 +  prefill - prompt tokens * price    speed per prompt token
+                +  tools   - runs of each * its price speed of the tools
                 +  rest    - calls * price            speed of everything else
 
 The share of each is its covariance with end to end over the variance, so they sum to 1. What cannot be told apart is
@@ -85,8 +87,22 @@ def _parts(measured: Measured) -> list[tuple[str, str, Any]]:
         what = "output token" if phase == "decode" else "prompt token"
         found += [(more, TRAJECTORY, count * price), (f"time per {what}", SPEED, time - count * price)]
         rest -= time
+    time = numbers(measured.chains["tool_ns"])
+    if time.any():
+        expected = _expected_of_tools(measured, time)
+        found += [("which tools ran", TRAJECTORY, expected), ("time of the tools", SPEED, time - expected)]
+        rest -= time
     number = measured.per_chain(calls, np.ones(len(calls)))
     price = float(rest.sum() / number.sum()) if number.sum() else 0.0
     found.insert(0, ("more calls", TRAJECTORY, number * price))
     found.append(("everything else, per call" if len(found) > 1 else "time per call", SPEED, rest - number * price))
     return found
+
+
+def _expected_of_tools(measured: Measured, time: Any) -> Any:
+    """Of each chain, what the tools that it waited for take in the mean; over all chains it sums to what they took."""
+    own = numbers(measured.tools["own_ns"])
+    waited = measured.tools[own > 0]
+    usual = numbers(waited["own_ns"].groupby(waited["tool"]).transform("mean"))
+    expected = measured.per_chain(waited, usual)
+    return expected * (float(time.sum()) / float(expected.sum())) if expected.any() else expected

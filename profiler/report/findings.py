@@ -9,7 +9,7 @@ from rich.text import Text
 
 from profiler.analysis.explain import Explanation, OnPath
 from profiler.analysis.finding import Finding
-from profiler.report.text import duration, percent, plural, safe
+from profiler.report.text import count, duration, percent, plural, safe
 
 FIRST = 5
 _MOST_PLACES = 5
@@ -90,12 +90,17 @@ def _place(row: OnPath) -> str:
 
 
 def _sometimes(row: OnPath) -> str:
-    """`Step 2's search is on the critical path in 83% of the chains`, with what it is worth there."""
+    """`Step 2's search is on the critical path in 5 of the 6 chains that run it`, with what it is worth there."""
     place = _place(row)
     return (
-        f"{place[0].upper()}{place[1:]} is on the critical path in {percent(row.share)} of the chains: without it they "
+        f"{place[0].upper()}{place[1:]} is on the critical path in {on_path_in(row)} that run it: without it they "
         f"would gain {duration(row.drag_ns)} in the mean"
     )
+
+
+def on_path_in(row: OnPath) -> str:
+    """`2 of the 3 chains`."""
+    return f"{count(round(row.share * row.chains))} of the {plural(row.chains, 'chain')}"
 
 
 def repair_sentence(explanation: Explanation) -> str | None:

@@ -26,7 +26,7 @@ def test_slow_calls_that_are_all_in_one_chain_are_met_by_fewer_chains_than_by_ch
     """40 calls in 10 chains; the slowest 5%, two of them, are in one chain."""
     chains = [[model(90 + number / 10) for _ in range(4)] for number in range(10)]
     chains[3] = [model(500), model(600), model(), model()]
-    meeting = tails_of(measured(*chains)).meetings[1]
+    (meeting,) = tails_of(measured(*chains)).meetings
     assert meeting.share == 0.05
     assert meeting.observed == 0.1
     assert meeting.independent == pytest.approx(1 - 0.95**4)
@@ -52,6 +52,23 @@ def test_the_phase_and_the_step_that_differ_are_blamed():
 def test_equal_chains_blame_nobody():
     found = tails_of(measured(*[[model()]] * 10))
     assert (found.phases, found.steps) == ((), ())
+
+
+def test_of_too_few_no_quantile_is_told_that_is_only_the_largest_once_more():
+    """9 chains of 2 calls, 10 of 2, 100 of 1."""
+    few, some, many = (
+        tails_of(measured(*[[model(90 + number)] * calls for number in range(count)]))
+        for count, calls in ((9, 2), (10, 2), (100, 1))
+    )
+    assert (few.meetings, [each.p for each in few.sums]) == ((), [0.5])
+    assert ([each.share for each in some.meetings], [each.p for each in some.sums]) == ([0.05], [0.5])
+    assert ([each.share for each in many.meetings], [each.p for each in many.sums]) == ([0.01, 0.05], [0.5, 0.95, 0.99])
+
+
+def test_below_ten_chains_there_is_no_slowest_tenth():
+    found = tails_of(measured(*[[model(), model(queue=10.0 * number)] for number in range(9)]))
+    assert (found.slow_chains, found.slow_excess_ns) == (0, None)
+    assert (found.phases[0].covariance, found.phases[0].excess) == (pytest.approx(1), None)
 
 
 def test_few_chains_have_no_tail():
@@ -115,3 +132,14 @@ def test_without_engine_timing_calls_and_time_per_call_are_told_apart_all_the_sa
     found = variance_of(measured(*[[call(unaccounted=10.0 * ms, timed=False)] for ms in range(5, 25)]))
     assert [(each.name, each.kind) for each in found.parts] == [("more calls", TRAJECTORY), ("time per call", SPEED)]
     assert found.speed == pytest.approx(1)
+
+
+def test_which_tools_ran_is_what_the_agent_did_and_how_long_each_took_is_speed():
+    """Chains of equal calls that differ in the number and kind of their tools; then in a tool's time alone."""
+    kinds = [{"search": 200}, {"sql": 20}, {"search": 200}, {"sql": 20}, {"search": 200}, {"sql": 20}]
+    other = variance_of(measured(*[[model(), tools(**each), model()] for each in kinds]))
+    assert other.trajectory == pytest.approx(1)
+    assert max(other.parts, key=lambda each: each.share).name == "which tools ran"
+    slower = variance_of(measured(*[[model(), tools(search=20 * number), model()] for number in range(1, 9)]))
+    assert slower.speed == pytest.approx(1)
+    assert max(slower.parts, key=lambda each: each.share).name == "time of the tools"

@@ -103,8 +103,8 @@ function onPath() {
   if (!rows.length) return null;
   return section("on-path", "What is not always waited for", "These run beside something else. Making them faster helps only where they are what the "
     + "chain waits for: drag is what a chain would gain without them, slack what they may take longer for free.",
-  table([["what", "text"], ["chains", "number"], ["on the critical path in", "number"], ["time there, mean", "number"], ["drag, mean", "number"], ["slack, median", "number"]],
-    rows.map((row) => [`step ${row.position}: ${row.name}`, count(row.chains), percent(row.share), duration(row.path_ns), duration(row.drag_ns), duration(row.slack_ns)])));
+  table([["what", "text"], ["chains that run it", "number"], ["on the critical path in", "number"], ["time there, mean", "number"], ["drag, mean", "number"], ["slack, median", "number"]],
+    rows.map((row) => [`step ${row.position}: ${row.name}`, count(row.chains), `${count(Math.round(row.share * row.chains))} of these`, duration(row.path_ns), duration(row.drag_ns), duration(row.slack_ns)])));
 }
 
 function bins(part) {
@@ -145,8 +145,8 @@ function growthSection() {
   } else said.push("What a prompt token costs cannot be told: it takes engine timing and prompts of different lengths.");
   if (context.cached_known && known(context.cacheable_tokens)) {
     const more = known(context.missed_ns) && context.missed_ns > 0 ? `; ${duration(context.missed_ns)} more could be saved` : "";
-    said.push(`Per chain ${count(context.cacheable_tokens)} prompt tokens repeat the call before, and ${count(context.cached_tokens)} were found in the `
-      + `prefix cache (other chains' too)${known(context.saved_ns) ? `, which saved ${duration(context.saved_ns)}${more}` : ""}.`);
+    said.push(`Per chain ${count(context.cacheable_tokens)} prompt tokens had been sent before: by the chain's previous call, or, at the beginning of its `
+      + `prompts, by other chains. ${count(context.cached_tokens)} were found in the prefix cache${known(context.saved_ns) ? `, which saved ${duration(context.saved_ns)}${more}` : ""}.`);
   } else said.push("The engine does not say what it found in its prefix cache.");
   const projections = context.projections.length ? [el("h3", {}, "If chains get longer"),
     el("p", { class: "lead" }, "Each further step adds a call with all that is around it, and makes the prompt longer by the mean growth."),
@@ -183,7 +183,7 @@ function tails() {
   const all = DATA.tails;
   const parts = [];
   if (all) {
-    parts.push(el("div", { class: "two" }, table([["slow calls", "text"], ["are longer than", "number"], ["chains that meet one", "number"], ["if met by chance", "number"]],
+    parts.push(el("div", { class: "two" }, all.meetings.length > 0 && table([["slow calls", "text"], ["are longer than", "number"], ["chains that meet one", "number"], ["if met by chance", "number"]],
       all.meetings.map((row) => [`slowest ${row.share * 100}%`, duration(row.threshold_ns), percent(row.observed), percent(row.independent)])),
     table([["quantile", "text"], ["of a chain's calls together", "number"], ["sum of the calls' own", "number"]],
       all.sums.map((row) => [`p${row.p * 100}`, duration(row.of_sum_ns), duration(row.sum_of_ns)]))));
@@ -191,7 +191,7 @@ function tails() {
       if (!rows.length) continue;
       const shown = rows.slice(0, 20);
       parts.push(el("h3", {}, heading), el("ul", { class: "legend" }, el("li", {}, el("span", { class: "key first" }), "share of all differences"),
-        el("li", {}, el("span", { class: "key second" }), `share of what the slowest tenth takes more (${duration(all.slow_excess_ns)})`)),
+        known(all.slow_excess_ns) && el("li", {}, el("span", { class: "key second" }), `share of what the slowest tenth takes more (${duration(all.slow_excess_ns)})`)),
       shares(shown, heading), numbers([["part", "text"], ["of all differences", "number"], ["of the slowest tenth", "number"]],
         rows.map((row) => [row.name, percent(row.covariance), percent(row.excess)])));
     }
@@ -200,7 +200,7 @@ function tails() {
   if (variance) {
     const largest = Math.max(...variance.parts.map((part) => Math.abs(part.share)));
     parts.push(el("h3", {}, "More work, or slower work"),
-      el("p", { class: "lead" }, `Of the variance between chains ${percent(variance.trajectory)} is that some do more (calls, tokens), ${percent(variance.speed)} that the same `
+      el("p", { class: "lead" }, `Of the variance between chains ${percent(variance.trajectory)} is that some do more (calls, tokens, tools), ${percent(variance.speed)} that the same `
         + "work takes longer."),
       table([["part", "text"], ["kind", "text"], ["share of the variance", "number"], ["", "graph"]],
         variance.parts.map((part) => [part.name, part.kind, percent(part.share), bar(Math.abs(part.share), largest)])));

@@ -9,7 +9,9 @@ framework: what is not prefill, as at present), and its prompt is longer by the 
     prefill of call k   without cache   base + price * (first + (k - 1) * growth)
                         with cache      base + price * (growth + what is read again), the first call in full
 
-What is read again with a cache is as seen, or half a block where the cache hardly helps at present.
+What is read again with a cache is as seen, or half a block where the cache hardly helps at present. Both are scaled
+by one factor, so that at the present length the one that holds at present (with cache where it helps, else without) is
+the chain as it was measured.
 
 A line has no term for attention's square: beyond the prompts that were seen it is an underestimate.
 """
@@ -208,30 +210,35 @@ def _projections(
     def without_cache(number: float) -> float:
         return number * (cost.base_ns + cost.per_token_ns * (first + (number - 1) / 2 * growth))
 
-    again = _read_again(calls, block)
+    again, helps = _read_again(calls, block)
 
     def with_cache(number: float) -> float:
         later = cost.base_ns + cost.per_token_ns * (growth + again)
         return cost.base_ns + cost.per_token_ns * first + (number - 1) * later
 
+    modelled = with_cache(count) if helps else without_cache(count)
+    scale = prefill / modelled if modelled > 0 and prefill > 0 else 1.0
     return tuple(
         Projection(
             factor=factor,
             calls=factor * count,
-            cached_ns=factor * count * around + with_cache(factor * count),
-            uncached_ns=factor * count * around + without_cache(factor * count),
+            cached_ns=factor * count * around + scale * with_cache(factor * count),
+            uncached_ns=factor * count * around + scale * without_cache(factor * count),
         )
         for factor in FACTORS
     )
 
 
-def _read_again(calls: pd.DataFrame, block: int) -> float:
-    """Tokens beyond the growth that a call with a cache computes: as seen, or half a block where it does not help."""
+def _read_again(calls: pd.DataFrame, block: int) -> tuple[float, bool]:
+    """Tokens beyond the growth that a call with a cache computes, and whether that is as seen.
+
+    It is half a block where the cache does not help.
+    """
     later = calls[calls["growth"].notna()]
     cacheable = float(np.nansum(later["cacheable"]))
     hit = float(np.nansum(later["cached"])) / cacheable if cacheable else 0.0
     seen = _known_mean(later["uncached"] - later["growth"]) if hit >= _HELPFUL else None
-    return block / 2 if seen is None else max(seen, 0.0)
+    return (block / 2, False) if seen is None else (max(seen, 0.0), True)
 
 
 def _breaks(measured: Measured, calls: pd.DataFrame, price: float | None) -> list[PrefixBreak]:

@@ -126,10 +126,11 @@ def _by_row(measured: Measured) -> Mapping[str, Any]:
     """Time on the critical path of each row of the steps, per chain, and what is left of the chain."""
     steps = measured.steps
     parts = {}
-    for key, group in steps.groupby(["position", "node"], sort=True):
+    chain, path = steps["chain"].to_numpy(), numbers(steps["path_ns"])
+    for key, rows in steps.groupby(["position", "node"], sort=True).indices.items():
         position, node = cast("tuple[int, str]", key)
         name = f"step {position} ({node})" if node else f"call {position}"
-        parts[name] = measured.per_chain(group, numbers(group["path_ns"]))
+        parts[name] = np.bincount(chain[rows], weights=path[rows], minlength=len(measured.chains))
     between = measured.e2e_ns - sum(parts.values(), np.zeros(len(measured.chains)))
     return {**parts, BETWEEN: between}
 

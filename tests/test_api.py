@@ -1,5 +1,6 @@
 """`profiler.load`: a recorded run as tables, typed, without weight for those who only import the package."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 import profiler
 from profiler.analysis.columns import TYPES
+from profiler.analysis.finding import Finding
 from profiler.errors import DataError
 
 sys.path.append(str(Path(__file__).parent / "store"))
@@ -65,6 +67,13 @@ def test_the_public_names_are_these():
     assert profiler.__all__ == ["Run", "__version__", "load"]
     with pytest.raises(AttributeError, match="has no attribute 'lead'"):
         profiler.lead  # noqa: B018
+
+
+def test_everything_that_a_run_and_a_finding_have_is_documented():
+    text = (REPOSITORY / "docs" / "python.md").read_text(encoding="utf-8")
+    names = [name for name in vars(profiler.Run) if not name.startswith("_")]
+    for name in (*names, *Finding.__dataclass_fields__):
+        assert re.search(rf"`{name}[`(]", text), name
 
 
 def test_importing_the_package_imports_nothing_heavy():

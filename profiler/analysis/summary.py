@@ -232,8 +232,9 @@ def _of_calls(steps: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
     ).groupby(_ROW)
     medians = grouped[["input_tokens", "output_tokens", "ttft_ns", "tpot_ns"]].median()
     growth = grown.drop_duplicates(["trace_id", *_ROW]).groupby(_ROW)["growth"].median()
-    parts = [grouped.size().rename("calls"), medians, growth, grouped["prompt"].sum(), grouped["found"].sum()]
-    return pd.concat(parts, axis=1)[_TOLD]
+    return medians.assign(
+        calls=grouped.size(), growth=growth, prompt=grouped["prompt"].sum(), found=grouped["found"].sum()
+    )[_TOLD]
 
 
 def _rows_of(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:

@@ -110,7 +110,8 @@ def _side_by_side(inquiry: Inquiry) -> pd.MultiIndex:
     start = numbers(tools["start_ns"] - tools["start_ns"].groupby(tools["chain"]).transform("min"))
     cluster = clusters_of(tools, start, start + numbers(tools["duration_ns"]))
     names = tools.groupby([*_PLACE, cluster])["tool"].nunique()
-    return names[names > 1].index.droplevel(-1).unique()
+    places = names[names > 1].reset_index()[_PLACE].drop_duplicates()
+    return pd.MultiIndex.from_frame(places)
 
 
 def _one_by_one(inquiry: Inquiry, steps: pd.DataFrame) -> float:

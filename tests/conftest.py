@@ -19,6 +19,7 @@ LIVE = (
     "test_explained",
     "test_react_agent",
     "test_report_in_browser",
+    "test_report_command",
     "test_run",
     "test_run_with_faults",
     "test_selftest",

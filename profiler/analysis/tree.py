@@ -29,6 +29,7 @@ from profiler.analysis.model import Repair, Span, Trace
 from profiler.analysis.skew import shifts
 
 _LONG_AFTER_1970 = 1 << 50  # ns, 13 days: no real clock shows less, so that 0 beside such times is no time
+_LATEST_NS = 2**63 - 1  # what a column of integers holds
 
 
 def build_trace(spans: Sequence[Span], *, unfinished: bool = False) -> Trace | None:
@@ -170,8 +171,8 @@ def _mended(spans: list[Span], parents: Sequence[int], repairs: list[Repair]) ->
     if not one_service:
         moved = shifts([span.service for span in spans], parents, order, starts, ends)
         for at, (shift, told) in moved.items():
-            starts[at] += shift
-            ends[at] += shift
+            starts[at] = min(max(starts[at] + shift, 0), _LATEST_NS)
+            ends[at] = min(max(ends[at] + shift, 0), _LATEST_NS)
             if told:
                 detail = f"span {spans[at].span_id} is outside of its parent by another clock: moved by {shift:+d} ns"
                 repairs.append(Repair("clock-skew", spans[at].span_id, detail))

@@ -393,6 +393,14 @@ def test_the_largest_values_that_are_believed_fit_into_the_tables():
     assert tables["calls"]["last_chunk_ns"].to_pylist() == [3000] * 50
 
 
+def test_a_span_that_is_moved_by_another_clock_stays_within_what_a_time_can_be():
+    late = Span("t", "c", "r", "chat", 1, 2**63 - 1, {sc.OPERATION: sc.OP_CHAT}, service="engine")
+    trace = build_trace([Span("t", "r", None, "root", 50, 100, service="agent"), late])
+    assert [repair.kind for repair in trace.repairs] == ["clock-skew", "outside-parent"]
+    assert (trace.spans[1].start_ns, trace.spans[1].end_ns) == (50, 2**63 - 1)
+    arrow.from_columns(columns_of([trace]))
+
+
 def test_names_in_great_number_are_looked_at_too():
     many = {f"x{at}": at for at in range(1000)}
     trace = build_trace([Span("t", "r", None, "root", 0, 100, {**many, sc.REPEAT: -1})])

@@ -30,6 +30,7 @@ from profiler.stats.lines import Line, robust_line
 
 FACTORS = (1.0, 2.0, 5.0)
 LEAST_SPREAD_TOKENS = 16.0  # computed prompt tokens must differ by as much to tell a price
+_MEANS = ("prompt", "growth", "cacheable", "cached", "uncached", "prefill_ns")
 _HELPFUL = 0.5  # of what is cacheable is found
 _FAR_OFF = 4.0  # robust standard deviations
 _TO_SIGMA = 1.4826  # of the median absolute deviation, for a normal distribution
@@ -169,30 +170,37 @@ def _per_chain(measured: Measured, calls: pd.DataFrame, column: str) -> float:
 
 def _rows(measured: Measured, calls: pd.DataFrame, price: float | None) -> list[GrowthRow]:
     steps = measured.steps
-    rows = []
-    with_calls = calls.groupby(["position", "step"], sort=True)
     times = steps.assign(time=steps["end_ns"] - steps["start_ns"]).groupby(["position", "node"])
-    lasted, until = times["time"].median(), times["cumulative_ns"].median()
-    for key, group in with_calls:
-        position, node = cast("tuple[int, str]", key)
-        growth = _known_mean(group["growth"])
+    told = calls[["position", "step", *_MEANS, "chain"]].astype(dict.fromkeys(_MEANS, float))
+    by_row = told.groupby(["position", "step"], sort=True)
+    means, chains = by_row[list(_MEANS)].mean(), by_row["chain"].nunique()  # one grouping: there may be thousands
+    lasted, until = times["time"].median().reindex(means.index), times["cumulative_ns"].median().reindex(means.index)
+    rows = []
+    for (position, node), (prompt, growth, cacheable, cached, uncached, prefill), number, time, end in zip(
+        means.index, means.itertuples(index=False), chains, lasted, until, strict=True
+    ):
+        grown = _finite(growth)
         rows.append(
             GrowthRow(
                 position=int(position),
-                node=node,
-                chains=int(group["chain"].nunique()),
-                prompt_tokens=_known_mean(group["prompt"]),
-                growth_tokens=growth,
-                cacheable_tokens=_known_mean(group["cacheable"]),
-                cached_tokens=_known_mean(group["cached"]),
-                uncached_tokens=_known_mean(group["uncached"]),
-                prefill_ns=_known_mean(numbers(group["prefill_ns"])),
-                growth_ns=None if growth is None or price is None else growth * price,
-                time_ns=float(lasted.get((position, node), np.nan)),
-                cumulative_ns=float(until.get((position, node), np.nan)),
+                node=str(node),
+                chains=int(number),
+                prompt_tokens=_finite(prompt),
+                growth_tokens=grown,
+                cacheable_tokens=_finite(cacheable),
+                cached_tokens=_finite(cached),
+                uncached_tokens=_finite(uncached),
+                prefill_ns=_finite(prefill),
+                growth_ns=None if grown is None or price is None else grown * price,
+                time_ns=float(time),
+                cumulative_ns=float(end),
             )
         )
     return rows
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _projections(

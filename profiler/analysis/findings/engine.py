@@ -9,7 +9,7 @@ import numpy as np
 
 from profiler.analysis.context import LEAST_SPREAD_TOKENS
 from profiler.analysis.finding import Finding
-from profiler.analysis.findings.inquiry import Inquiry, concentrated, evidence, where_of
+from profiler.analysis.findings.inquiry import LEAST_SHARE, Inquiry, concentrated, evidence, where_of
 from profiler.analysis.measured import numbers
 from profiler.analysis.wording import count, duration, percent
 from profiler.stats.lines import robust_line
@@ -26,7 +26,7 @@ def slow_prefill(inquiry: Inquiry) -> Iterator[Finding]:
     time = numbers(calls["prefill_ns"])
     tokens = np.where(np.isfinite(calls["uncached"]), calls["uncached"], calls["prompt"]).astype(float)
     held = np.nan_to_num(numbers(calls["cached"]))
-    for position, name, here in _rows(inquiry):
+    for position, name, here in _rows(inquiry, "prefill"):
         expected = expected_prefill(tokens, held, time, here)
         if expected is None:
             continue
@@ -64,14 +64,14 @@ def slow_decode(inquiry: Inquiry) -> Iterator[Finding]:
     time, steps = numbers(calls["decode_ns"]), numbers(calls["output_tokens"]) - 1
     with np.errstate(divide="ignore", invalid="ignore"):
         pace = np.where(steps > 0, time / steps, np.nan)
-    for position, name, here in _rows(inquiry):
+    for position, name, here in _rows(inquiry, "decode"):
         others = pace[~here & np.isfinite(pace)]
         if len(others) < _FEWEST_CALLS or not np.isfinite(pace[here]).any():
             continue
         usual = float(np.median(others))
-        over = inquiry.sooner(calls, np.where(here, np.nan_to_num(time - usual * steps), 0.0), "decode")
         if float(np.nanmedian(pace[here])) < (1 + _ODD) * usual:  # a few slow calls are a tail, and no slow step
             continue
+        over = inquiry.sooner(calls, np.where(here, np.nan_to_num(time - usual * steps), 0.0), "decode")
         gain = inquiry.gain(inquiry.per_chain(calls, over))
         if gain is None:
             continue
@@ -159,13 +159,20 @@ def without(path_ns: float, gain_ns: float) -> str:
     return f"; without it a chain would be {duration(gain_ns)} shorter, for other things run beside it"
 
 
-def _rows(inquiry: Inquiry) -> Iterator[tuple[int, str, Any]]:
-    """Rows of the steps that make calls: position, name, and which calls are theirs."""
+def _rows(inquiry: Inquiry, phase: str) -> Iterator[tuple[int, str, Any]]:
+    """Rows of the steps that make calls: position, name, and which calls are theirs.
+
+    Only those with so much of a phase that a finding could come of it: an agent that goes round for ever has thousands.
+    """
     calls = inquiry.calls
     places = calls.groupby(["position", "step"], sort=True).indices
     if len(places) < 2:  # noqa: PLR2004
         return
+    waited = numbers(calls[f"path_{phase}_ns"])
+    least = LEAST_SHARE * float(inquiry.measured.e2e_ns.sum())
     for key, members in places.items():
+        if float(waited[members].sum()) < least:
+            continue
         position, name = cast("tuple[int, str]", key)
         here = np.zeros(len(calls), dtype=bool)
         here[members] = True

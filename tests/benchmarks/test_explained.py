@@ -1,4 +1,4 @@
-"""Delays that are programmed into real runs are found, named and sized. The benchmark has all cases, and reruns without."""
+"""Delays that are programmed into real runs are found, named and sized; the benchmark has all cases, with reruns."""
 
 from __future__ import annotations
 

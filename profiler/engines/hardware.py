@@ -90,6 +90,11 @@ def read_cpu_flags() -> frozenset[str] | None:
         return None
 
 
+def computes_bfloat16(flags: frozenset[str] | None) -> bool:
+    """Whether a processor with these features does so itself; taken for granted where they are unknown."""
+    return not flags or not flags.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+
+
 def machine() -> str:
     """The processor architecture under one name each, such as `x86_64` and `arm64`."""
     name = platform.machine().lower()

@@ -167,7 +167,12 @@ def start_on_port(plan: Plan, port: int, progress: Progress) -> Engine:
     """One attempt; on any failure, Ctrl-C included, the process is gone before this returns."""
     options = plan.options
     command = vllm.build_command(
-        plan.installation, plan.model, port=port, seed=options.seed, extra_args=options.extra_args
+        plan.installation,
+        plan.model,
+        port=port,
+        seed=options.seed,
+        extra_args=options.extra_args,
+        bfloat16=hardware.computes_bfloat16(hardware.read_cpu_flags()),
     )
     environment = vllm.build_environment(
         plan.installation,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from profiler.engines import vllm
+from profiler.engines.hardware import computes_bfloat16
 from profiler.engines.launch import free_port, refuse_taken_port, tiny_folder
 from profiler.engines.vllm import (
     Installation,
@@ -45,6 +46,20 @@ def pair(words, flag):
 
 def test_it_listens_on_loopback_only():
     assert pair(command(cpu()), "--host") == "127.0.0.1"
+
+
+def test_random_weights_are_of_a_type_that_the_processor_computes_with():
+    assert pair(command(cpu(), bfloat16=False), "--dtype") == "float32"
+    for others in (command(cpu()), command(cpu(), REAL, bfloat16=False), command(cuda(), bfloat16=False)):
+        assert "--dtype" not in others
+
+
+@pytest.mark.parametrize(
+    ("flags", "does"),
+    [({"avx2"}, False), ({"avx2", "avx512_bf16"}, True), ({"amx_bf16"}, True), ({"asimd", "bf16"}, True), ((), True)],
+)
+def test_a_processor_says_whether_it_computes_bfloat16(flags, does):
+    assert computes_bfloat16(frozenset(flags)) is does
 
 
 def test_in_band_metrics_are_asked_for_only_where_the_flag_exists():

@@ -123,3 +123,18 @@ TEXTS: Final = frozenset(
 )
 
 ENGINE_PHASES: Final = ("queue", "prefill", "decode")
+
+# --- metrics: histograms of finished chains ---------------------------------------------------------------
+# Those of release 1.44, and of the agent and tool groups that came after it. The GenAI group's own repository (v0.1.0)
+# has since given the `operation` ones and `token.usage` other names: docs/metrics-export.md.
+TOKEN_TYPE: Final = "gen_ai.token.type"  # input, output  # noqa: S105 - a name
+METRIC_OPERATION_DURATION: Final = "gen_ai.client.operation.duration"  # s
+METRIC_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"  # s
+METRIC_OUTPUT_CHUNK: Final = "gen_ai.client.operation.time_per_output_chunk"  # s
+METRIC_TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # {token}  # noqa: S105 - a name
+METRIC_AGENT_DURATION: Final = "gen_ai.invoke_agent.duration"  # s
+METRIC_AGENT_CALLS: Final = "gen_ai.invoke_agent.inference_calls"  # {inference_call}
+METRIC_AGENT_TOOLS: Final = "gen_ai.invoke_agent.tool_calls"  # {tool_call}
+METRIC_TOOL_DURATION: Final = "gen_ai.execute_tool.duration"  # s
+METRIC_OUTPUT_TOKEN: Final = "profiler.client.time_per_output_token"  # s  # noqa: S105 - a name
+METRIC_ENGINE_PHASE: Final = "profiler.engine.phase.duration"  # s, with `profiler.phase`

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import profiler
-from profiler.analysis.columns import TYPES
 from profiler.analysis.finding import Finding
+from profiler.analysis.load import LOADED
 from profiler.errors import DataError
 
 sys.path.append(str(Path(__file__).parent / "store"))
@@ -23,7 +23,7 @@ def test_a_run_is_its_tables(tmp_path):
     ids = recorded_run(tmp_path)
     run = profiler.load(tmp_path)
     assert run.chains["trace_id"].tolist() == ids
-    for name, types in TYPES.items():
+    for name, types in LOADED.items():
         table = getattr(run, name)
         assert isinstance(table, pd.DataFrame)
         assert {column: str(dtype) for column, dtype in table.dtypes.items()} == dict(types)

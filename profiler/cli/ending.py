@@ -52,6 +52,7 @@ def report(manifest: Manifest, outcome: Outcome, folder: Path, *, output: str, r
     Raises:
         ProfilerError: why the run ended early, did not fit its script, or has no good chain.
     """
+    from profiler.cli.metrics import show_metrics
     from profiler.cli.report import render, write_html
     from profiler.store.reader import load_run
 
@@ -66,6 +67,7 @@ def report(manifest: Manifest, outcome: Outcome, folder: Path, *, output: str, r
     if output != "html":
         note(f"with waterfalls, for a browser: profiler report {_short(folder)} --format html")
     _show_export(manifest)
+    show_metrics(manifest)
     if record_script is not None:
         _write_script(record_script, outcome)
     if outcome.fatal is not None:

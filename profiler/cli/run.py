@@ -41,7 +41,9 @@ Examples:
   profiler run my_agent.py:graph --input "What did we ship last week?" --repeat 10 --no-script
       an agent of your own, free running
   profiler run my_agent.py --tasks tasks.json --record-script my_agent.script.json
-      keeps what the model said, to be replayed by later runs with --script"""
+      keeps what the model said, to be replayed by later runs with --script
+  profiler run agents/react.py --repeat 100 --prometheus 9464
+      while it runs, http://127.0.0.1:9464/metrics tells latencies per call, chunk and token"""
 )
 @click.argument("agent", metavar="AGENT[:NAME]", type=click.Path())
 @click.option(
@@ -131,7 +133,22 @@ Examples:
 @click.option(
     "--otlp-endpoint",
     metavar="URL",
-    help="Send the spans here too while running, such as http://127.0.0.1:4318. [default: OTEL_EXPORTER_OTLP_ENDPOINT]",
+    help="Send the spans, and figures as metrics, here too while running, such as http://127.0.0.1:4318. "
+    "[default: OTEL_EXPORTER_OTLP_ENDPOINT]",
+)
+@click.option(
+    "--prometheus",
+    metavar="PORT",
+    type=click.IntRange(0, 65_535),
+    help="Serve the figures for Prometheus on 127.0.0.1:PORT/metrics while running; 0 takes a free port.",
+)
+@click.option(
+    "--engine-metrics",
+    metavar="S",
+    type=click.FloatRange(0, 3600),
+    default=0.25,
+    show_default=True,
+    help="Seconds between looks at the engine's own /metrics (requests running and waiting, cache); 0 for none.",
 )
 @click.option(
     "--capture-content",

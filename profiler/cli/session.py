@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import profiler.cli
 from profiler.cli.backend import engine_options, resolve_backend
 from profiler.cli.ending import conclude, import_report, note, report
+from profiler.cli.metrics import RunMetrics, run_metrics
 from profiler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Options:
     timeout: float
     out: Path | None
     otlp_endpoint: str | None
+    prometheus: int | None
+    engine_metrics: float
     capture_content: bool
     seed: int
     output: str
@@ -91,18 +94,19 @@ def run_session(options: Options, environ: MutableMapping[str, str]) -> int:
     tasks = _tasks(options, path)
     pinned = _script(options, path, tasks)
     _check_record_script(options)
-    folder = _run_folder(options, path).absolute()  # an agent may change the working folder
-    options = replace(
-        options,
-        record_script=options.record_script.absolute() if options.record_script else None,
-        agent=_absolute_spec(options.agent),
-    )
-    try:
-        chosen = engine_options(options, environ, folder)
-        with _engine_and_agent(options, chosen, folder, environ) as (engine, agent):
-            return _record(options, engine, agent, tasks, pinned, folder)
-    finally:
-        _remove_if_empty(folder)
+    with run_metrics(options) as metrics:
+        folder = _run_folder(options, path).absolute()  # an agent may change the working folder
+        options = replace(
+            options,
+            record_script=options.record_script.absolute() if options.record_script else None,
+            agent=_absolute_spec(options.agent),
+        )
+        try:
+            chosen = engine_options(options, environ, folder)
+            with _engine_and_agent(options, chosen, folder, environ) as (engine, agent):
+                return _record(options, engine, agent, tasks, pinned, folder, metrics)
+        finally:
+            _remove_if_empty(folder)
 
 
 def _absolute_spec(agent: str) -> str:
@@ -258,7 +262,13 @@ def _point_clients(environ: MutableMapping[str, str], base_url: str, model: str,
 
 
 def _record(
-    options: Options, engine: Engine, agent: Agent, tasks: list[Task], pinned: Pinned | None, folder: Path
+    options: Options,
+    engine: Engine,
+    agent: Agent,
+    tasks: list[Task],
+    pinned: Pinned | None,
+    folder: Path,
+    metrics: RunMetrics,
 ) -> int:
     from profiler.cli.progress import Progress
     from profiler.record import facts
@@ -284,16 +294,17 @@ def _record(
     writer.write_manifest(manifest)
     endpoint = options.otlp_endpoint or endpoint_from_env()
     live = LiveExport(endpoint) if endpoint else None
-    sinks: list[Callable[..., None]] = [writer.write_chain, *([live.offer] if live else [])]
+    resource = {"profiler.run": folder.name, "host.name": facts.host_name()}
+    of_metrics = metrics.sinks({"service.name": "agent", "service.instance.id": folder.name, **resource})
+    sinks: list[Callable[..., None]] = [writer.write_chain, *([live.offer] if live else []), *of_metrics]
 
     def check_store() -> None:
         if writer.broken is not None:
             raise writer.broken
 
     began = time.monotonic()
-    recorder = Recorder(
-        service_name="agent", resource={"profiler.run": folder.name, "host.name": facts.host_name()}, sinks=sinks
-    )
+    recorder = Recorder(service_name="agent", resource=resource, sinks=sinks)
+    metrics.watch(engine, folder, recorder.clock.now_ns)
     with recorder, Progress(len(plan.jobs()) + plan.warmup) as progress:
         runner = Runner(
             plan,
@@ -310,7 +321,7 @@ def _record(
     writer.close()
     manifest.wall_s = round(time.monotonic() - began, 3)
     manifest.spans.started, manifest.spans.written = recorder.spans_started, writer.spans_written
-    manifest.export = live.close() if live else None
+    metrics.conclude(manifest, live)
     conclude(manifest, outcome)
     if writer.broken is not None:
         raise writer.broken

@@ -51,6 +51,18 @@ class Export(BaseModel):
     error: str | None = None
 
 
+class EngineMetrics(BaseModel):
+    """What became of sampling the engine's own metrics."""
+
+    address: str
+    period_s: Figure  # between two samples, where asking does not take long
+    source: str | None = None  # whose names its metrics have
+    samples: int = 0
+    failed: int = 0
+    took_ms: Figure | None = None  # median, for one sample
+    error: str | None = None  # why there are none, or why the last that failed did
+
+
 class LoopLag(BaseModel):
     """How late the event loop was for a timer, over the run."""
 
@@ -100,6 +112,8 @@ class Manifest(BaseModel):
     calls_outside_chains: int = 0
     calls_not_followed: int = 0
     export: Export | None = None
+    metrics_export: Export | None = None  # counted in measurements
+    engine_metrics: EngineMetrics | None = None
     loop_lag: LoopLag | None = None
     suspect: list[str] = Field(default_factory=list)  # reasons to doubt the figures' exactness
     recording_cost: RecordingCost | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,10 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from profiler.analysis.columns import Tables
+from profiler.analysis.load import with_load
 from profiler.analysis.model import Trace
 from profiler.analysis.provenance import is_of_adoption, provenance, without_strangers, without_twins
 from profiler.errors import DataError
 from profiler.store import arrow, cache
+from profiler.store.engine_metrics import read_samples
 from profiler.store.lines import gathered
 from profiler.store.locate import locate
 from profiler.store.manifest import Manifest
@@ -87,6 +89,8 @@ def load_run(path: Path, *, use_cache: bool = True, processes: int | None = None
         content = _kept(spans, processes) if caching else _read(spans, processes)
     tables, strangers = without_strangers(arrow.to_tables(content.tables))
     tables, twins = without_twins(tables)
+    samples = None if manifest is None else read_samples(spans.parent)
+    tables = replace(tables, calls=with_load(tables.calls, samples))
     notes = list(_notes(spans, content, tables))
     if twins:
         notes.append(f"{twins} traces are single calls that another chain's spans record, too: counted once, there")

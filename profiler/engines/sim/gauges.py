@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -19,8 +20,13 @@ class Gauges(Protocol):
     def finished(self, truth: Truth, reason: str) -> None:
         """Count a request that was answered; `reason` is its finish reason."""
 
-    def page(self, scheduler: Scheduler) -> bytes:
-        """The text that a scrape gets."""
+    def page(self, scheduler: Scheduler, only: Sequence[str] = ()) -> bytes:
+        """The text that a scrape gets; with names, that of these metrics alone."""
+
+
+def _page(registry: CollectorRegistry, only: Sequence[str]) -> bytes:
+    """The histograms are most of a page, and most of the time that it takes from the requests' own."""
+    return generate_latest(registry.restricted_registry(only) if only else registry)
 
 
 class VllmGauges:
@@ -73,8 +79,8 @@ class VllmGauges:
         if (truth.output_tokens or 0) > 1:
             self._tpot.observe((truth.decode_ns or 0) / 1e9 / ((truth.output_tokens or 0) - 1))
 
-    def page(self, scheduler: Scheduler) -> bytes:
-        """The text that a scrape gets."""
+    def page(self, scheduler: Scheduler, only: Sequence[str] = ()) -> bytes:
+        """The text that a scrape gets, as a server with Prometheus' own library would answer `name[]`."""
         self._running.set(scheduler.running)
         self._waiting.set(scheduler.waiting)
         self._usage.set(scheduler.kv_usage)
@@ -82,7 +88,7 @@ class VllmGauges:
         for counter, now, told in zip((self._queries, self._hits, self._preemptions), totals, self._told, strict=True):
             counter.inc(now - told)
         self._told = totals
-        return generate_latest(self._registry)
+        return _page(self._registry, only)
 
 
 class TgiGauges:
@@ -115,7 +121,7 @@ class TgiGauges:
         self._inference.observe(inference_ns / 1e9)
         self._per_token.observe(inference_ns / 1e9 / max(1, truth.output_tokens or 1))
 
-    def page(self, scheduler: Scheduler) -> bytes:
+    def page(self, scheduler: Scheduler, only: Sequence[str] = ()) -> bytes:  # noqa: ARG002 - nor does TGI choose
         """The text that a scrape gets."""
         self._batch.set(scheduler.running)
         self._size.set(scheduler.waiting)

@@ -115,7 +115,7 @@ class SimServer(web.Server):
 
     def _page(self, request: web.BaseRequest) -> web.Response:
         if request.path == "/metrics":
-            body: bytes | None = self._dialect.gauges.page(self._pump.scheduler)
+            body: bytes | None = self._dialect.gauges.page(self._pump.scheduler, request.query.getall("name[]", []))
             kind = "text/plain; version=0.0.4; charset=utf-8"
         else:
             body, kind = self._dialect.page(request.path), JSON

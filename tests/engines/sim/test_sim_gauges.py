@@ -94,3 +94,13 @@ def test_a_request_that_was_not_answered_is_in_neither():
         gauges.finished(Truth(1, "a", None, "/", 0), "stop")
         assert not any(name.endswith(("_count", "success_total")) and value for (name, _), value in
                        values(gauges.page(scheduler())).items())  # fmt: skip
+
+
+def test_vllm_tells_only_the_metrics_that_are_asked_for_by_name():
+    page = VllmGauges("m").page(scheduler(), ["vllm:num_requests_running", "vllm:num_preemptions_total", "unknown"])
+    assert set(values(page)) == {("vllm:num_requests_running", None), ("vllm:num_preemptions_total", None)}
+
+
+def test_tgi_tells_everything_whatever_is_asked_for():
+    gauges, model = TgiGauges(), scheduler()
+    assert gauges.page(model, ["tgi_queue_size"]).count(b"# TYPE") == gauges.page(model).count(b"# TYPE") > 2

@@ -7,6 +7,7 @@ laid beside a client's. `plan` is the time model's; what was really done is `wri
     arrival_ns            the request's last byte was handed over by the kernel
     queued_ns … last_token_ns   the plan: taken up, scheduled, first and last token made that the client gets
     queue_ns, prefill_ns, decode_ns   differences of these
+    load_ns               arrival until the model was loaded; null where it always is
     headers_ns            the response's head was written
     writes_ns, written_tokens   each write of the body, and how many output tokens the client can have after it
     end_ns                the last byte was written, or the client or a fault ended it
@@ -47,6 +48,7 @@ class Truth:
     status: int | None = None
     fault: str | None = None
     outcome: str = OK
+    load_ns: int | None = None
     queued_ns: int | None = None
     scheduled_ns: int | None = None
     first_token_ns: int | None = None

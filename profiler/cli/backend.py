@@ -22,7 +22,7 @@ def resolve_backend(options: Options, environ: Mapping[str, str]) -> Options:
     """`auto` becomes what it stands for, and says so; options of another engine than the chosen are refused."""
     from profiler.engines.url import normalise
 
-    of_sim = bool(options.sim_profile or options.sim_traits or options.sim_faults)
+    of_sim = bool(options.sim_profile or options.sim_dialect or options.sim_traits or options.sim_faults)
     if options.backend == "auto" and of_sim and options.base_url is None:
         options = replace(options, backend="sim")
     if options.backend == "auto":
@@ -81,6 +81,7 @@ def engine_options(options: Options, environ: Mapping[str, str], folder: Path) -
         seed=options.seed,
         sim=SimOptions(
             profile=options.sim_profile or SimOptions.profile,
+            dialect=options.sim_dialect,
             traits=options.sim_traits,
             faults=options.sim_faults,
             truth=folder / TRUTH_FILE,

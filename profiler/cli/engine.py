@@ -129,18 +129,14 @@ Examples:
   profiler engine serve --model Qwen/Qwen3-0.6B --port 8000
   profiler engine serve --engine-arg=--max-num-seqs=8
   profiler engine serve sim --sim-profile gpu-8b-vllm --truth truth.jsonl
-  profiler engine serve sim --sim-fault any=0.1 --sim-trait tokens-per-chunk=4"""
+  profiler engine serve sim --sim-fault any=0.1 --sim-trait tokens-per-chunk=4
+  profiler engine serve sim --sim-dialect ollama"""
 )
 @click.argument("name", metavar="[vllm|sim]", type=click.Choice(["vllm", "sim"]), default="vllm")
 @click.option(
     "--model", metavar="MODEL", help="Hugging Face id, local folder, or tiny-random (the default without a GPU)."
 )
 @sim_options
-@click.option(
-    "--sim-dialect",
-    type=click.Choice(["vllm", "tgi"]),
-    help="Protocol of the embedded engine. [default: the profile's]",
-)
 @click.option(
     "--truth", type=_FILE, metavar="FILE", help="Where the embedded engine writes when it did what. [default: nowhere]"
 )

@@ -41,6 +41,7 @@ class Options:
     api_key_env: str | None
     model: str | None
     sim_profile: str | None
+    sim_dialect: str | None
     sim_traits: tuple[str, ...]
     sim_faults: tuple[str, ...]
     vllm_python: Path | None

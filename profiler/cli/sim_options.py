@@ -32,7 +32,9 @@ def complete_fault(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 def sim_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--sim-profile`, `--sim-trait` and `--sim-fault` to a command."""
+    """Add `--sim-profile`, `--sim-dialect`, `--sim-trait` and `--sim-fault` to a command."""
+    from profiler.engines.model import SIM_DIALECTS
+
     command = click.option(
         "--sim-fault",
         "sim_faults",
@@ -48,6 +50,11 @@ def sim_options(command: Callable[..., Any]) -> Callable[..., Any]:
         multiple=True,
         shell_complete=complete_trait,
         help="Habit of the embedded engine on the wire; repeatable. [default: none]",
+    )(command)
+    command = click.option(
+        "--sim-dialect",
+        type=click.Choice(SIM_DIALECTS),
+        help="Protocol that the embedded engine speaks. [default: the profile's]",
     )(command)
     return click.option(
         "--sim-profile",

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from profiler.errors import EngineDied
 
+SIM_DIALECTS = ("vllm", "tgi", "ollama", "openai", "llama.cpp")
+"""What the embedded engine speaks."""
+
 Progress = Callable[[str], None]
 """Takes one plain line of what is going on, to be shown or logged."""
 
@@ -53,7 +56,7 @@ class SimOptions:
     profile: str = "cpu-tiny"
     """A name of a profile that is shipped, or a TOML file."""
     dialect: str | None = None
-    """`vllm` or `tgi`; the profile's own if None."""
+    """One of `SIM_DIALECTS`; the profile's own if None."""
     traits: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     truth: Path | None = None

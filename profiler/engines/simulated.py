@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import sys
 import time
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import profiler
-from profiler.engines.launch import free_port, healthy, listens, refuse_taken_port
+from profiler.engines.launch import free_port, listens, refuse_taken_port
 from profiler.engines.model import Engine, EngineInfo, EngineOptions, Progress
 from profiler.engines.process import SupervisedProcess
 from profiler.engines.startlog import tail
@@ -135,7 +136,7 @@ def _await_ready(process: SupervisedProcess, port: int, log_path: Path) -> None:
         if death is not None:
             details = "\n".join(tail(log_path, 15))
             raise EngineDied(f"the embedded engine {death} while starting", details=details)
-        if healthy(port) and listens(process.pid, port):
+        if _answers(port) and listens(process.pid, port):
             return
         if time.monotonic() > deadline:
             raise EngineUnavailable(
@@ -143,3 +144,17 @@ def _await_ready(process: SupervisedProcess, port: int, log_path: Path) -> None:
                 remedy=f"Look at {log_path}; the machine may be very busy.",
             )
         time.sleep(POLL_S)
+
+
+def _answers(port: int) -> bool:
+    """Whether it answers at all: not every dialect has a page for its health."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        connection.getresponse()
+    except (OSError, http.client.HTTPException):
+        return False
+    else:
+        return True
+    finally:
+        connection.close()

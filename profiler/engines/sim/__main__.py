@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from profiler.engines.sim.clockwork import new_loop
+from profiler.engines.sim.dialects import DIALECTS
 from profiler.engines.sim.door import Door
 from profiler.engines.sim.faults import FaultPlan, parse_faults
 from profiler.engines.sim.profile import load_profile
@@ -47,7 +48,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; 0 takes a free one")
     parser.add_argument("--model", help="the name it serves; default: the profile's")
     parser.add_argument("--profile", default="cpu-tiny")
-    parser.add_argument("--dialect", choices=["vllm", "tgi"])
+    parser.add_argument("--dialect", choices=DIALECTS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trait", action="append", default=[])
     parser.add_argument("--fault", action="append", default=[])

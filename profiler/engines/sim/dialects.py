@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
 
-import orjson
-
-from profiler.engines.sim import openai
-from profiler.engines.sim.gauges import Gauges, VllmGauges
-from profiler.engines.sim.openai_request import parse_chat, parse_completion, refuse
+from profiler.engines.sim.gauges import Gauges, NoGauges
 from profiler.engines.sim.profile import Profile
 from profiler.engines.sim.request import Ask, BadRequest, Served, Spent
 from profiler.engines.sim.speech import Answer
 from profiler.engines.sim.traits import Traits
 
 OWNER = "sim"  # of the model: what tells a client, and a reader of its records, that this is no real engine
+JSON = "application/json"
+EVENTS = "text/event-stream; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
+
+_MODULES = {
+    "vllm": "vllm_dialect:VllmDialect",
+    "tgi": "tgi_dialect:TgiDialect",
+    "ollama": "ollama_dialect:OllamaDialect",
+    "openai": "openai_dialect:OpenAiDialect",
+    "llama.cpp": "llamacpp_dialect:LlamaCppDialect",
+}
+DIALECTS = tuple(_MODULES)
+"""The names of the dialects."""
 
 
 class Encoder(Protocol):
-    """Encodes one streamed answer as server-sent events."""
+    """Encodes one streamed answer as events."""
 
     def opening(self) -> list[bytes]:
         """Before the first token."""
@@ -30,13 +41,31 @@ class Encoder(Protocol):
         """After the last token."""
 
 
-class Dialect(Protocol):
-    """What the server needs of a protocol."""
+class Page(NamedTuple):
+    """An answer that takes no generation."""
 
-    gauges: Gauges
+    body: bytes
+    content_type: str = JSON
+
+
+class Dialect:
+    """What the server needs of a protocol. What is here is what most servers do; each dialect says where it differs."""
+
+    most_concurrent: int | None = None
+    """Requests beyond which the server refuses more, where the profile does not say; None queues them."""
+    adopts_request_id = False
+    """Whether an answer's id is made from the client's `X-Request-Id`."""
+    loads_model = False
+    """Whether the model is loaded by the first request that needs it."""
+
+    def __init__(self, model: str, profile: Profile, traits: Traits) -> None:
+        self.served = Served(model, profile.max_model_tokens)
+        self.traits = traits
+        self.gauges: Gauges = NoGauges()
 
     def operation(self, path: str) -> str | None:
-        """What a POST to a path asks for; None if there is no such path."""
+        """What a POST to a path asks for; None if nothing is generated there."""
+        return {"/v1/chat/completions": "chat", "/v1/completions": "completion"}.get(path)
 
     def ask(self, operation: str, body: Any, request_id: str) -> Ask:
         """Read a request's body.
@@ -44,12 +73,19 @@ class Dialect(Protocol):
         Raises:
             BadRequest: it is refused.
         """
+        raise NotImplementedError
 
     def encoder(self, ask: Ask, answer: Answer, created: int) -> Encoder:
         """For a streamed answer."""
+        raise NotImplementedError
 
-    def stream_headers(self, ask: Ask) -> dict[str, str]:
-        """Headers that go with it."""
+    def stream_type(self, ask: Ask) -> str:  # noqa: ARG002 - the same for all
+        """The content type of a streamed answer."""
+        return EVENTS
+
+    def stream_headers(self, ask: Ask) -> dict[str, str]:  # noqa: ARG002 - none
+        """Other headers that go with it."""
+        return {}
 
     def body(self, ask: Ask, answer: Answer, spent: Spent, created: int) -> tuple[bytes, dict[str, str]]:
         """A whole answer, and headers that go with it.
@@ -57,85 +93,58 @@ class Dialect(Protocol):
         Raises:
             BadRequest: the answer cannot be told in this dialect.
         """
+        raise NotImplementedError
 
-    def refusal(self, refusal: BadRequest) -> bytes:
+    def only(self, ask: Ask) -> bytes:
+        """The answer to a request that is only about the model's being loaded."""
+        raise NotImplementedError
+
+    def unreadable(self, path: str, why: str) -> BadRequest:  # noqa: ARG002 - the same for all
+        """The error for a body that is no JSON."""
+        return BadRequest(f"the body is no JSON: {why}")
+
+    def overloaded(self) -> BadRequest:
+        """The error for a request too many."""
+        return BadRequest("Model is overloaded", status=429, type="overloaded")
+
+    def unauthorised(self) -> BadRequest:
+        """The error for a request without the key."""
+        return BadRequest("Unauthorized", status=401, type="Unauthorized")
+
+    def not_found(self, method: str, path: str) -> BadRequest:  # noqa: ARG002 - the same for all
+        """The error for a path that there is not."""
+        return BadRequest("Not Found", status=404, type="NotFoundError")
+
+    def refusal(self, refusal: BadRequest, path: str) -> Page:
         """The body of an error."""
+        raise NotImplementedError
 
-    def refused_stream(self, operation: str, body: Any, refusal: BadRequest) -> list[bytes] | None:
+    def refused_stream(self, operation: str, body: Any, refusal: BadRequest) -> list[bytes] | None:  # noqa: ARG002
         """The events of a 200 that says so, where the dialect refuses a stream in such a way."""
+        return None
 
     def failing(self, ask: Ask, message: str) -> list[bytes]:
         """How a stream ends whose engine fails in the middle, inside a 200."""
+        raise NotImplementedError
 
     def failed_body(self, ask: Ask, message: str) -> bytes:
         """An error in place of an answer, inside a 200."""
+        raise NotImplementedError
 
-    def page(self, path: str) -> bytes | None:
+    def page(self, path: str) -> Page | None:
         """What a GET of a path answers; None if there is no such path."""
+        raise NotImplementedError
 
+    def query(self, path: str) -> Callable[[Any], bytes] | None:  # noqa: ARG002 - none
+        """What answers a POST to a path without generating anything, given the body; None if there is no such path.
 
-class VllmDialect:
-    """The OpenAI protocol as vLLM speaks it."""
-
-    def __init__(self, model: str, profile: Profile, traits: Traits) -> None:
-        self._served = Served(model, profile.max_model_tokens)
-        self._traits = traits
-        self.gauges: Gauges = VllmGauges(model)
-
-    def operation(self, path: str) -> str | None:
-        """Chats and completions."""
-        return {"/v1/chat/completions": "chat", "/v1/completions": "completion"}.get(path)
-
-    def ask(self, operation: str, body: Any, request_id: str) -> Ask:
-        """See `openai_request`."""
-        return (parse_chat if operation == "chat" else parse_completion)(body, request_id, self._served)
-
-    def encoder(self, ask: Ask, answer: Answer, created: int) -> Encoder:
-        """See `openai.Stream`."""
-        return openai.Stream(ask, answer, created=created, traits=self._traits)
-
-    def stream_headers(self, ask: Ask) -> dict[str, str]:  # noqa: ARG002 - the same for all
-        """None of its own."""
-        return {}
-
-    def body(self, ask: Ask, answer: Answer, spent: Spent, created: int) -> tuple[bytes, dict[str, str]]:
-        """No headers of its own."""
-        return orjson.dumps(openai.body_of(ask, answer, spent, created=created, traits=self._traits)), {}
-
-    def refusal(self, refusal: BadRequest) -> bytes:
-        """VLLM's error object."""
-        return orjson.dumps(openai.error_of(refusal))
-
-    def refused_stream(self, operation: str, body: Any, refusal: BadRequest) -> list[bytes] | None:  # noqa: ARG002
-        """Never: the status says it."""
-        return None
-
-    def failing(self, ask: Ask, message: str) -> list[bytes]:  # noqa: ARG002 - the same for all
-        """An error event, then the end."""
-        return openai.error_events(message, self._traits)
-
-    def failed_body(self, ask: Ask, message: str) -> bytes:  # noqa: ARG002 - the same for all
-        """The error object."""
-        return self.refusal(refuse(message))
-
-    def page(self, path: str) -> bytes | None:
-        """Health, version and the model."""
-        if path in ("/health", "/ping"):
-            return b""
-        if path == "/version":
-            return orjson.dumps(openai.version())
-        if path == "/v1/models":
-            listed = openai.models_of(self._served, 0)
-            for card in listed["data"]:
-                card["owned_by"] = OWNER
-            return orjson.dumps(listed)
+        What it returns may raise BadRequest.
+        """
         return None
 
 
 def make_dialect(name: str, model: str, profile: Profile, traits: Traits) -> Dialect:
-    """The dialect of a name, `vllm` or `tgi`."""
-    if name == "tgi":
-        from profiler.engines.sim.tgi_dialect import TgiDialect
-
-        return TgiDialect(model, profile, traits)
-    return VllmDialect(model, profile, traits)
+    """The dialect of a name, one of `DIALECTS`."""
+    module, _, kind = _MODULES[name].partition(":")
+    made: type[Dialect] = getattr(import_module(f"profiler.engines.sim.{module}"), kind)
+    return made(model, profile, traits)

@@ -1,4 +1,4 @@
-"""The page that Prometheus reads, under the names that vLLM and TGI give their metrics (all durations in seconds)."""
+"""The page that Prometheus reads, under the names that vLLM, TGI and llama.cpp give their metrics (in seconds)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,18 @@ class Gauges(Protocol):
     def finished(self, truth: Truth, reason: str) -> None:
         """Count a request that was answered; `reason` is its finish reason."""
 
-    def page(self, scheduler: Scheduler, only: Sequence[str] = ()) -> bytes:
-        """The text that a scrape gets; with names, that of these metrics alone."""
+    def page(self, scheduler: Scheduler, only: Sequence[str] = ()) -> bytes | None:
+        """The text that a scrape gets, with names that of these metrics alone; None if there is no such page."""
+
+
+class NoGauges:
+    """A server without metrics."""
+
+    def finished(self, truth: Truth, reason: str) -> None:
+        """Count nothing."""
+
+    def page(self, scheduler: Scheduler, only: Sequence[str] = ()) -> None:
+        """There is none."""
 
 
 def _page(registry: CollectorRegistry, only: Sequence[str]) -> bytes:
@@ -126,3 +136,37 @@ class TgiGauges:
         self._batch.set(scheduler.running)
         self._size.set(scheduler.waiting)
         return generate_latest(self._registry)
+
+
+class LlamaGauges:
+    """What llama.cpp's `/metrics` says with `--metrics`, as far as the time model knows it."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._prompt = self._counter("prompt_tokens", "Prompt tokens processed.")
+        self._prompt_s = self._counter("prompt_seconds", "Prompt process time.")
+        self._predicted = self._counter("tokens_predicted", "Generation tokens processed.")
+        self._predicted_s = self._counter("tokens_predicted_seconds", "Predict process time.")
+        self._processing = self._gauge("requests_processing", "Requests processing.")
+        self._deferred = self._gauge("requests_deferred", "Requests deferred.")
+
+    def _counter(self, name: str, text: str) -> Counter:
+        return Counter(f"llamacpp:{name}", text, registry=self._registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(f"llamacpp:{name}", text, registry=self._registry)
+
+    def finished(self, truth: Truth, reason: str) -> None:  # noqa: ARG002 - it does not tell reasons apart
+        """Count a request that was answered; what came from the cache was not processed."""
+        if truth.last_token_ns is None:
+            return
+        self._prompt.inc((truth.prompt_tokens or 0) - (truth.cached_tokens or 0))
+        self._prompt_s.inc((truth.prefill_ns or 0) / 1e9)
+        self._predicted.inc(truth.output_tokens or 0)
+        self._predicted_s.inc((truth.decode_ns or 0) / 1e9)
+
+    def page(self, scheduler: Scheduler, only: Sequence[str] = ()) -> bytes:
+        """The text that a scrape gets."""
+        self._processing.set(scheduler.running)
+        self._deferred.set(scheduler.waiting)
+        return _page(self._registry, only)

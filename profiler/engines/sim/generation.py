@@ -193,7 +193,8 @@ class Generation:
             prefill_ns=truth.prefill_ns or 0,
             decode_ns=truth.decode_ns or 0,
             cached_tokens=truth.cached_tokens or 0,
-            frontend_ns=(truth.queued_ns or truth.arrival_ns) - truth.arrival_ns,
+            frontend_ns=(truth.queued_ns or truth.arrival_ns) - truth.arrival_ns - (truth.load_ns or 0),
+            load_ns=truth.load_ns or 0,
         )
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ class Profile(BaseModel):
     title: Text
     source: Text
     """Where the numbers come from, in a sentence: measured, derived or made up."""
-    dialect: Literal["vllm", "tgi"]
+    dialect: Literal["vllm", "tgi", "ollama", "openai", "llama.cpp"]
     mode: Literal["batched", "independent"] = "batched"
     """`independent`: each request has an engine to itself, with no queue and no prefix cache."""
 
@@ -54,6 +54,8 @@ class Profile(BaseModel):
     block_tokens: int = Field(ge=1, le=4096)
     blocks: int = Field(ge=1, le=10_000_000)
 
+    load_us: Micros = 0.0
+    """Loading the model, in dialects of servers that do so when it is needed."""
     frontend_us: Micros = 0.0
     """Arrival until the scheduler's queue: parsing, chat template, tokenising."""
     step_us: Annotated[Micros, Field(ge=1)]

@@ -60,8 +60,12 @@ class Ask:
     first_user_text: str = ""
     last_role: str = ""
     grammar_tools: bool = False  # TGI: tool calls come without words, and "no tool" costs a generation of its own
+    native: bool = False  # in the server's own protocol, where it speaks OpenAI's, too
+    listed: bool = False  # TGI's native protocol: the answer is a list of one
     details: bool = False  # TGI's native protocol
     full_text: bool = False  # TGI's native protocol: repeat the prompt before the output
+    keep_alive_s: float | None = None  # Ollama: how long the model is to stay loaded afterwards; None is the default
+    only: Literal["", "load", "unload"] = ""  # Ollama: nothing is generated, the model is loaded or unloaded
 
     @property
     def forced_tokens(self) -> int | None:
@@ -83,16 +87,17 @@ class Spent:
     prefill_ns: int  # scheduled -> first token
     decode_ns: int  # first token -> last
     cached_tokens: int = 0
-    frontend_ns: int = 0  # arrival -> queued
+    frontend_ns: int = 0  # arrival (or loaded) -> queued
+    load_ns: int = 0  # arrival -> the model is loaded
 
     @property
     def total_ns(self) -> int:
         """Arrival to last token."""
-        return self.frontend_ns + self.queue_ns + self.prefill_ns + self.decode_ns
+        return self.load_ns + self.frontend_ns + self.queue_ns + self.prefill_ns + self.decode_ns
 
 
 class BadRequest(ValueError):
-    """The engine refuses; `type` and `param` are in the words of the dialect that refuses."""
+    """The engine refuses; all but the status is in the words of the dialect that refuses."""
 
     def __init__(
         self,
@@ -101,9 +106,14 @@ class BadRequest(ValueError):
         status: int = 400,
         type: str = "BadRequestError",  # noqa: A002 - the field's name on the wire
         param: str | None = None,
+        code: str | None = None,
+        more: Json | None = None,
     ) -> None:
+        """Keep the parts apart; `more` are fields that only some errors have."""
         super().__init__(message)
         self.message = message
         self.status = status
         self.type = type
         self.param = param
+        self.code = code
+        self.more = more or {}

@@ -9,27 +9,26 @@ there is one encoding and one write.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import itertools
 import time
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-import orjson
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from profiler.engines.sim import faults
 from profiler.engines.sim.connection import Connection, transport_of, until_cancelled
 from profiler.engines.sim.delays import Delays, delays_of
-from profiler.engines.sim.dialects import make_dialect
+from profiler.engines.sim.dialects import EVENTS, JSON, make_dialect
 from profiler.engines.sim.faults import FaultPlan
 from profiler.engines.sim.generation import Generation
 from profiler.engines.sim.injection import Injector, break_off
+from profiler.engines.sim.loading import Loading
 from profiler.engines.sim.otlp import EngineSpans
+from profiler.engines.sim.pages import Pages
 from profiler.engines.sim.profile import Profile
 from profiler.engines.sim.pump import Pump
 from profiler.engines.sim.request import Ask, BadRequest
@@ -40,9 +39,7 @@ from profiler.engines.sim.traits import Traits
 from profiler.engines.sim.truthlog import TruthLog
 from profiler.truth import CLIENT_GONE, FAULTED, OK, REFUSED_BY_SERVER, Truth, span_id_of
 
-JSON = "application/json"
-EVENTS = "text/event-stream; charset=utf-8"
-OPEN_TO_ALL = frozenset({"/health", "/ping", "/version", "/metrics"})
+EVENT_STREAM = "text/event-stream"
 _MOST_BYTES_PER_TOKEN = 32
 _OK = 200
 _FRAME_BYTES = 2**20  # tools, schemas and what else surrounds the text
@@ -77,7 +74,15 @@ class SimServer(web.Server):
         self._options = options
         self._injector = Injector(options.faults, options.seed, shut_door)
         self._dialect = make_dialect(options.dialect, options.model, options.profile, options.traits)
+        self._most_concurrent = options.profile.max_concurrent or self._dialect.most_concurrent
+        self._loading = Loading(round(options.profile.load_us * 1000)) if self._dialect.loads_model else None
         self._pump = Pump(Scheduler(options.profile, options.seed))
+        self._pages = Pages(
+            self._dialect,
+            self._pump.scheduler,
+            api_key=options.api_key,
+            most_body_bytes=options.most_body_bytes,
+        )
         self._log = TruthLog(options.truth)
         self._spans = EngineSpans(options.otlp_traces_endpoint, "vllm") if options.otlp_traces_endpoint else None
         self._numbers = itertools.count(1)
@@ -99,46 +104,19 @@ class SimServer(web.Server):
     # --- one request -----------------------------------------------------------------------------------
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if not self._authorised(request):
-            return self._refused(BadRequest("Unauthorized", status=401, type="Unauthorized"))
+        denied = self._pages.denied(request)
+        if denied is not None:
+            return denied
         operation = self._dialect.operation(request.path)
-        if operation is None:
-            return self._page(request)
-        if request.method != "POST":
-            return self._wrong_method("POST")
+        if operation is None or request.method != "POST":
+            return await self._pages.other(request)
         return await self._served(request, operation)
-
-    def _authorised(self, request: web.BaseRequest) -> bool:
-        key = self._options.api_key
-        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        return key is None or request.path in OPEN_TO_ALL or hmac.compare_digest(given, f"Bearer {key}".encode())
-
-    def _page(self, request: web.BaseRequest) -> web.Response:
-        if request.path == "/metrics":
-            body: bytes | None = self._dialect.gauges.page(self._pump.scheduler, request.query.getall("name[]", []))
-            kind = "text/plain; version=0.0.4; charset=utf-8"
-        else:
-            body, kind = self._dialect.page(request.path), JSON
-        if body is None:
-            return self._refused(BadRequest("Not Found", status=404, type="NotFoundError"))
-        if request.method not in ("GET", "HEAD"):
-            return self._wrong_method("GET, HEAD")
-        return web.Response(body=body, headers={"Content-Type": kind}) if body else web.Response()
-
-    def _wrong_method(self, allowed: str) -> web.Response:
-        refusal = BadRequest("Method Not Allowed", status=405, type="MethodNotAllowed")
-        return self._refused(refusal, {"Allow": allowed})
-
-    def _refused(self, refusal: BadRequest, headers: Mapping[str, str] | None = None) -> web.Response:
-        return web.Response(
-            status=refusal.status, body=self._dialect.refusal(refusal), content_type=JSON, headers=headers
-        )
 
     async def _served(self, request: web.BaseRequest, operation: str) -> web.StreamResponse:
         """Answer a request that goes into the ground truth, and write it there."""
         truth = Truth(
             number=next(self._numbers),
-            id=_told_id(request) or uuid.uuid4().hex,
+            id=(self._dialect.adopts_request_id and _told_id(request)) or uuid.uuid4().hex,
             span_id=span_id_of(request.headers.get("traceparent")),
             path=request.path,
             arrival_ns=cast("Connection", request.protocol).received_ns,
@@ -165,48 +143,41 @@ class SimServer(web.Server):
     async def _respond(self, request: web.BaseRequest, operation: str, truth: Truth) -> web.StreamResponse:
         body = None
         try:
-            body = await self._read(request, truth)
+            body = await self._pages.json_of(request, lambda: _arrived(request, truth))
             ask = self._ask(operation, body, truth)
             truth.stream = ask.stream
             truth.fault = self._injector.fault_of(request, ask)
             if truth.fault in faults.STATUS:
                 truth.outcome = FAULTED
-                return self._refused(*self._injector.refusal(truth.fault))
+                return self._pages.refused(request, *self._injector.refusal(truth.fault))
             await self._injector.before_the_answer(request, truth)
+            if ask.only:
+                return await self._loaded(ask, truth)
             said = answer(ask, self._options.seed, self._options.traits)
             return await self._answer(request, ask, said, truth)
         except BadRequest as refusal:
             truth.outcome = REFUSED_BY_SERVER
             events = self._dialect.refused_stream(operation, body, refusal)
             if events is None:
-                return self._refused(refusal)
+                return self._pages.refused(request, refusal)
             return web.Response(body=b"".join(events), headers={"Content-Type": EVENTS})
 
-    async def _read(self, request: web.BaseRequest, truth: Truth) -> Any:
-        """The request's body; when its last byte has come is the time of arrival.
-
-        Raises:
-            BadRequest: it is too long, not compressed as it says, or no JSON.
-        """
-        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        try:
-            content = await request.read()
-        except web.HTTPRequestEntityTooLarge as error:
-            limit = self._options.most_body_bytes
-            raise BadRequest(f"the request has more than {limit} bytes, which no model takes", status=413) from error
-        except (HttpProcessingError, web.RequestPayloadError) as error:
-            raise BadRequest("the body cannot be decoded") from error
-        truth.arrival_ns = cast("Connection", request.protocol).received_ns
-        try:
-            return orjson.loads(content)
-        except orjson.JSONDecodeError as error:
-            raise BadRequest(f"the body is no JSON: {error}") from error
+    async def _loaded(self, ask: Ask, truth: Truth) -> web.Response:
+        """Answer a request that is only about the model's being in memory."""
+        assert self._loading is not None
+        if ask.only == "load":
+            truth.load_ns = self._loading.begin(truth.arrival_ns) - truth.arrival_ns
+            try:
+                await asyncio.sleep(truth.load_ns / 1e9)
+            finally:
+                self._loading.end(time.monotonic_ns(), ask.keep_alive_s)
+        else:
+            self._loading.unload()
+        return web.Response(body=self._dialect.only(ask), headers={"Content-Type": JSON})
 
     def _ask(self, operation: str, body: Any, truth: Truth) -> Ask:
-        limit = self._options.profile.max_concurrent
-        if limit is not None and self._inside > limit:
-            raise BadRequest("Model is overloaded", status=429, type="overloaded")
+        if self._most_concurrent is not None and self._inside > self._most_concurrent:
+            raise self._dialect.overloaded()
         ask = self._dialect.ask(operation, body, truth.id)
         truth.id, truth.prompt_tokens = ask.id or truth.id, len(ask.prompt)
         return ask
@@ -214,20 +185,27 @@ class SimServer(web.Server):
     async def _answer(self, request: web.BaseRequest, ask: Ask, said: Answer, truth: Truth) -> web.StreamResponse:
         options = self._options
         delays = delays_of(request.headers) if truth.fault is None else Delays()
-        generation = Generation(
-            ask, said, truth, options.traits, oversized_bytes=options.faults.oversized_bytes, delays=delays
-        )
-        late = truth.fault == faults.SLOW_HEADERS
+        traits = options.traits
+        if traits.keep_alive_s is not None and not self._dialect.stream_type(ask).startswith(EVENT_STREAM):
+            traits = replace(traits, keep_alive_s=None)  # comments are of server-sent events
+        generation = Generation(ask, said, truth, traits, oversized_bytes=options.faults.oversized_bytes, delays=delays)
+        at_ns = time.monotonic_ns() if truth.fault == faults.SLOW_HEADERS else truth.arrival_ns
+        if self._loading is not None:
+            ready_ns = self._loading.begin(at_ns)
+            truth.load_ns, at_ns = ready_ns - at_ns, ready_ns
+        work_id = None
         try:
-            work_id = generation.submit(self._pump, time.monotonic_ns() if late else truth.arrival_ns)
-        except PromptTooLong as error:
-            raise BadRequest(str(error)) from error
-        try:
+            work_id = generation.submit(self._pump, at_ns)
             if ask.stream:
                 return await self._stream(request, ask, said, generation, truth)
             return await self._whole(request, ask, said, generation, truth)
+        except PromptTooLong as error:
+            raise BadRequest(str(error)) from error
         finally:
-            self._pump.cancel(work_id)
+            if work_id is not None:
+                self._pump.cancel(work_id)
+            if self._loading is not None:
+                self._loading.end(time.monotonic_ns(), ask.keep_alive_s)
             generation.close()
             if truth.said_all:
                 self._dialect.gauges.finished(truth, said.finish)
@@ -238,7 +216,8 @@ class SimServer(web.Server):
         self, request: web.BaseRequest, ask: Ask, said: Answer, generation: Generation, truth: Truth
     ) -> web.StreamResponse:
         created = int(time.time())
-        headers = {"Content-Type": EVENTS, "Cache-Control": "no-cache", **self._dialect.stream_headers(ask)}
+        kind = self._dialect.stream_type(ask)
+        headers = {"Content-Type": kind, "Cache-Control": "no-cache", **self._dialect.stream_headers(ask)}
         response = web.StreamResponse(headers=headers)
         response.enable_chunked_encoding()
         truth.headers_ns, truth.status = time.monotonic_ns(), _OK
@@ -267,13 +246,17 @@ class SimServer(web.Server):
                 body = self._dialect.failed_body(ask, _ON_PURPOSE)
             else:
                 body = spoilt_body(fault, body, self._options.faults.oversized_bytes)
-        response = web.Response(body=body, content_type=JSON, headers=headers)
+        response = web.Response(body=body, headers={"Content-Type": JSON, **headers})
         truth.headers_ns = time.monotonic_ns()
         truth.writes_ns.append(truth.headers_ns)
         truth.written_tokens.append(truth.output_tokens or 0)
         await response.prepare(request)
         await response.write_eof()
         return response
+
+
+def _arrived(request: web.BaseRequest, truth: Truth) -> None:
+    truth.arrival_ns = cast("Connection", request.protocol).received_ns
 
 
 def _client_gone(truth: Truth) -> None:

@@ -8,16 +8,20 @@ oversized       {"x":"xxxxxxxx…","id":"chatcmpl-1"…    a member that makes i
 
 from __future__ import annotations
 
+import re
+
 from profiler.engines.sim import faults
 
 _NO_UTF8 = b"\xff\xfe\xc3"
-_FIELD = b"data: "
+_FIELD = re.compile(b"data: ?")
 
 
 def spoilt_event(fault: str, event: bytes, oversized_bytes: int) -> bytes:
-    """A server-sent event of one line of data, spoilt; it ends as it did."""
+    """A server-sent event of one line of data, or a line of JSON, spoilt; it ends as it did."""
     data = event.rstrip(b"\r\n")
-    return _FIELD + spoilt_body(fault, data.removeprefix(_FIELD), oversized_bytes) + event[len(data) :]
+    start = _FIELD.match(data)
+    field = start[0] if start else b""
+    return field + spoilt_body(fault, data[len(field) :], oversized_bytes) + event[len(data) :]
 
 
 def spoilt_body(fault: str, body: bytes, oversized_bytes: int) -> bytes:

@@ -3,6 +3,9 @@
     /generate_stream        one event per token, index from 1; text and details only on the last; no [DONE]
     /generate               timing in headers, in whole milliseconds, cut off; none when streaming
     /v1/chat/completions    id "", one tool call, finish reason "stop" after it, usage in a chunk of its own, [DONE]
+    /v1/completions         id "", usage in the last event, no [DONE]
+
+No blank follows the colon of an event's `data:`.
 
 With `tool_choice` auto the model first writes under a grammar of all tools and `no_tool`; if it says `no_tool`, that
 is thrown away and a second generation without tools begins. The answer's `hidden_tokens` are that first one, and TGI's
@@ -60,7 +63,7 @@ class GenerateStream:
         event["details"] = None
         if last and self._ask.details:
             event["details"] = {**_details(self._ask, self._answer), "input_length": len(self._ask.prompt)}
-        return b"data: " + orjson.dumps(event) + self._end
+        return b"data:" + orjson.dumps(event) + self._end
 
 
 class ChatStream:
@@ -72,7 +75,7 @@ class ChatStream:
         self._last = len(answer.pieces) - 1
         self._end = traits.line_end * 2
         about = {"object": "chat.completion.chunk", "id": "", "created": created, "model": ask.model}
-        self._head = b"data: " + orjson.dumps({**about, "system_fingerprint": FINGERPRINT})[:-1] + b',"choices":['
+        self._head = b"data:" + orjson.dumps({**about, "system_fingerprint": FINGERPRINT})[:-1] + b',"choices":['
         self._named = False
 
     def opening(self) -> list[bytes]:
@@ -85,7 +88,7 @@ class ChatStream:
 
     def closing(self, _spent: Spent) -> list[bytes]:
         """The usage chunk, if asked for, and [DONE]."""
-        done = b"data: [DONE]" + self._end
+        done = b"data:[DONE]" + self._end
         if not self._ask.include_usage:
             return [done]
         return [self._head + b'],"usage":' + orjson.dumps(_usage(self._ask, self._answer)) + b"}" + self._end, done]
@@ -103,6 +106,52 @@ class ChatStream:
             delta += b'"content":' + orjson.dumps(piece.text)
         reason = b'"%s"' % _reason(self._answer).encode() if index == self._last else b"null"
         return self._head + delta + b'},"logprobs":null,"finish_reason":' + reason + b'}],"usage":null}' + self._end
+
+
+class CompletionStream:
+    """Encodes a streamed answer to TGI's `/v1/completions`: the last event has the usage, and no [DONE] follows."""
+
+    def __init__(self, ask: Ask, answer: Answer, *, created: int, traits: Traits = _PLAIN) -> None:
+        self._ask = ask
+        self._answer = answer
+        self._last = len(answer.pieces) - 1
+        self._end = traits.line_end * 2
+        self._about = {"object": "text_completion", "id": "", "created": created, "model": ask.model}
+
+    def opening(self) -> list[bytes]:
+        """Nothing comes before the first token."""
+        return []
+
+    def tokens(self, begin: int, end: int) -> list[bytes]:
+        """One event for each piece from `begin` up to `end`."""
+        return [self._event(index) for index in range(begin, min(end, self._last + 1))]
+
+    def closing(self, _spent: Spent) -> list[bytes]:
+        """Nothing comes after the last token."""
+        return []
+
+    def _event(self, index: int) -> bytes:
+        last = index == self._last
+        reason = _details(self._ask, self._answer)["finish_reason"] if last else ""
+        choice = {"index": 0, "text": self._answer.pieces[index].text, "logprobs": None, "finish_reason": reason}
+        event = {**self._about, "choices": [choice], "system_fingerprint": FINGERPRINT}
+        if last:
+            event["usage"] = _usage(self._ask, self._answer)
+        return b"data:" + orjson.dumps(event) + self._end
+
+
+def completion_body(ask: Ask, answer: Answer, *, created: int) -> Json:
+    """The unstreamed answer to a completion."""
+    reason = _details(ask, answer)["finish_reason"]
+    return {
+        "object": "text_completion",
+        "id": "",
+        "created": created,
+        "model": ask.model,
+        "system_fingerprint": FINGERPRINT,
+        "choices": [{"index": 0, "text": answer.text(), "logprobs": None, "finish_reason": reason}],
+        "usage": _usage(ask, answer),
+    }
 
 
 def generate_body(ask: Ask, answer: Answer) -> Json:
@@ -186,18 +235,18 @@ def error_events(error: BadRequest, *, chat: bool, traits: Traits = _PLAIN) -> l
     """An error inside the 200: TGI begins a stream before it knows whether the request is possible."""
     end = traits.line_end * 2
     if not chat:
-        return [b"data: " + orjson.dumps(error_of(error)) + end]
+        return [b"data:" + orjson.dumps(error_of(error)) + end]
     told = {"error": {"message": error.message, "http_status_code": error.status}}
-    return [b"data: " + orjson.dumps(told) + end, b"data: [DONE]" + end]
+    return [b"data:" + orjson.dumps(told) + end, b"data:[DONE]" + end]
 
 
-def info_of(served: Served) -> Json:
+def info_of(served: Served, most_concurrent: int = MAX_CONCURRENT) -> Json:
     """The answer to `/info`."""
     return {
         "model_id": served.model,
         "model_sha": None,
         "model_pipeline_tag": "text-generation",
-        "max_concurrent_requests": MAX_CONCURRENT,
+        "max_concurrent_requests": most_concurrent,
         "max_best_of": 1,
         "max_stop_sequences": 4,
         "max_input_tokens": served.context_tokens - 1,

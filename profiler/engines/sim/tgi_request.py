@@ -7,12 +7,15 @@ from typing import Any
 import orjson
 
 from profiler.engines.sim.openai_request import tool_choice
-from profiler.engines.sim.prompt import render, tokenise
+from profiler.engines.sim.prompt import render, split, tokenise
 from profiler.engines.sim.reading import Fields, conversation, tools_of
 from profiler.engines.sim.request import Ask, BadRequest, Json, Served
 
 _NATIVE_TOKENS = 100  # the default of TGI's own protocol; chats may use up the context
 _MOST_STOPS = 4
+UNPARSABLE = "Failed to parse the request body as JSON"
+UNREADABLE = "Failed to deserialize the JSON body into the target type"
+"""With these begin errors of its web framework, which are plain text."""
 
 
 def invalid(message: str, _field: str = "") -> BadRequest:
@@ -21,11 +24,9 @@ def invalid(message: str, _field: str = "") -> BadRequest:
 
 
 def unreadable(message: str, field: str = "") -> BadRequest:
-    """A body of another shape; TGI's own answer to it is plain text, with this message."""
+    """A body of another shape."""
     where = f"{field}: " if field else ""
-    return BadRequest(
-        f"Failed to deserialize the JSON body into the target type: {where}{message}", status=422, type="validation"
-    )
+    return BadRequest(f"{UNREADABLE}: {where}{message}", status=422, type="validation")
 
 
 def parse_generate(body: Any, served: Served, *, stream: bool) -> Ask:
@@ -51,6 +52,7 @@ def parse_generate(body: Any, served: Served, *, stream: bool) -> Ask:
     return Ask(
         id="",
         operation="generate",
+        native=True,
         model=served.model,
         prompt_text=inputs,
         prompt=prompt,
@@ -110,6 +112,55 @@ def parse_chat(body: Any, served: Served) -> Ask:
         last_role=talk.last_role,
         grammar_tools=True,
     )
+
+
+def parse_completion(body: Any, served: Served) -> Ask:
+    """A body of `/v1/completions`: one prompt.
+
+    Raises:
+        BadRequest: 422 with what is wrong; 404 for a model that is neither `tgi`, nor the served one, nor a LoRA.
+    """
+    fields = Fields(body, unreadable)
+    _check_model(fields, served)
+    if fields.body.get("suffix") is not None:
+        message = "Suffix is not supported and can be achieved by preprocessing the prompt."
+        raise BadRequest(message, status=422, type="suffix not supported")
+    prompts = fields.texts("prompt")
+    if not prompts:
+        raise unreadable("missing field `prompt`")
+    if len(prompts) > 1:
+        raise invalid("this engine answers one prompt per request; send them one by one")
+    _check_sampling(fields)
+    prompt = tokenise(prompts[0])
+    limit = fields.integer("max_tokens")
+    return Ask(
+        id="",
+        operation="completion",
+        model=_told_model(fields, served),
+        prompt_text=prompts[0],
+        prompt=prompt,
+        stream=fields.flag("stream"),
+        max_tokens=_limit(_NATIVE_TOKENS if limit is None else limit, prompt, served, asked=True),
+        seed=_seed(fields),
+        stop=_stops(fields),
+        first_user_text=prompts[0],
+    )
+
+
+def tokens_of(body: Any) -> list[Json]:
+    """The answer to `/tokenize`.
+
+    Raises:
+        BadRequest: there is no text.
+    """
+    inputs = Fields(body, unreadable).text("inputs")
+    if inputs is None:
+        raise unreadable("missing field `inputs`")
+    found, at = [], 0
+    for number, text in zip(tokenise(inputs), split(inputs), strict=True):
+        found.append({"id": number, "text": text, "start": at, "stop": at + len(text)})
+        at += len(text)
+    return found
 
 
 def _check_model(fields: Fields, served: Served) -> None:

@@ -48,8 +48,8 @@ def chunks(events):
     """The JSON of server-sent events; [DONE] as it is."""
     found = []
     for event in events:
-        assert event.startswith(b"data: ")
+        assert event.startswith(b"data:")
         assert event.endswith((b"\n\n", b"\r\n\r\n"))
-        data = event[6:].strip()
+        data = event[5:].strip()
         found.append("[DONE]" if data == b"[DONE]" else orjson.loads(data))
     return found

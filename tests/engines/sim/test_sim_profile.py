@@ -101,7 +101,7 @@ def test_a_file_of_ones_own_is_a_profile(write):
         (SMALL.replace("blocks = 16", "blocks = true"), "blocks: Input should be a valid integer"),
         (SMALL.replace("blocks = 16", "blocks = 15"), "a request could never fit"),
         (SMALL.replace("max_step_tokens = 16", "max_step_tokens = 3"), "max_step_tokens is below max_running"),
-        (SMALL.replace('"vllm"', '"sglang"'), "dialect: Input should be 'vllm' or 'tgi'"),
+        (SMALL.replace('"vllm"', '"sglang"'), "dialect: Input should be 'vllm', 'tgi', "),
         (SMALL + "tail_probability = 1.5\n", "tail_probability: Input should be less than or equal to 1"),
         (SMALL + "step_us = 11\n", "is not TOML"),
         ("{", "is not TOML"),

@@ -61,6 +61,8 @@ CALL_PLACE: Final = "profiler.call.place"  # where in the graph it was made
 CALL_ORDINAL: Final = "profiler.call.ordinal"  # 1-based among the calls of its place
 CALL_ATTEMPT: Final = "profiler.call.attempt"  # 1-based; above 1 it repeats a failed attempt
 CALL_SCRIPTED: Final = "profiler.call.scripted"
+CALL_API: Final = "profiler.call.api"  # which API the request was made by, such as `openai.chat` or `tgi.generate`
+CALL_HIDDEN: Final = "profiler.call.hidden_generation"  # the engine generated once before, and threw that away
 CALL_ADAPTED: Final = "profiler.call.adapted"  # request fields that the profiler set, changed or removed
 CALL_TRUNCATED: Final = "profiler.call.truncated"  # the client stopped reading before the end
 POOL_WAIT_NS: Final = "profiler.call.pool_wait_ns"  # waiting for a connection, or for leave to open one
@@ -83,7 +85,10 @@ ENGINE_SOURCE: Final = "profiler.engine.timing_source"
 ENGINE_QUEUE_NS: Final = "profiler.engine.queue_ns"
 ENGINE_PREFILL_NS: Final = "profiler.engine.prefill_ns"
 ENGINE_DECODE_NS: Final = "profiler.engine.decode_ns"
-PHASE: Final = "profiler.phase"  # on the synthesised spans: queue, prefill, decode
+ENGINE_LOAD_NS: Final = "profiler.engine.load_ns"  # of the model, before the request could be worked on
+ENGINE_INFERENCE_NS: Final = "profiler.engine.inference_ns"  # prefill and decode, where they are not told apart
+ENGINE_PRECISION_NS: Final = "profiler.engine.timing_precision_ns"  # durations are cut off to whole multiples of it
+PHASE: Final = "profiler.phase"  # on the synthesised spans: one of ENGINE_PHASES
 
 # What the analysis computes with must be what it should be, whoever recorded it.
 COUNTS: Final = frozenset(
@@ -112,6 +117,9 @@ DURATIONS: Final = frozenset(  # in nanoseconds
         ENGINE_QUEUE_NS,
         ENGINE_PREFILL_NS,
         ENGINE_DECODE_NS,
+        ENGINE_LOAD_NS,
+        ENGINE_INFERENCE_NS,
+        ENGINE_PRECISION_NS,
     }
 )
 DIGESTS: Final = frozenset({TOOLS_DIGEST})
@@ -122,7 +130,7 @@ TEXTS: Final = frozenset(
     | {REQUEST_MODEL, RESPONSE_MODEL}
 )
 
-ENGINE_PHASES: Final = ("queue", "prefill", "decode")
+ENGINE_PHASES: Final = ("load", "queue", "prefill", "decode", "inference", "unaccounted")
 
 # --- metrics: histograms of finished chains ---------------------------------------------------------------
 # Those of release 1.44, and of the agent and tool groups that came after it. The GenAI group's own repository (v0.1.0)

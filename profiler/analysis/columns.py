@@ -37,7 +37,7 @@ CHAINS: Mapping[str, str] = {
     "parallel": "bool",
     **{f"gain_without_{phase}_ns": "int64" for phase in PHASES},
 }
-CALL_PHASES = ("client", "queue", "prefill", "decode", "delivery", "unaccounted", "retry")
+CALL_PHASES = ("client", "load", "queue", "prefill", "decode", "inference", "delivery", "unaccounted", "retry")
 CALLS: Mapping[str, str] = {
     "trace_id": "string",
     "span_id": "string",
@@ -69,6 +69,8 @@ CALLS: Mapping[str, str] = {
     "queue_ns": "Int64",
     "prefill_ns": "Int64",
     "decode_ns": "Int64",
+    "load_ns": "Int64",
+    "inference_ns": "Int64",
     "timing_source": "string",
     "path_ns": "int64",
     **{f"path_{phase}_ns": "int64" for phase in CALL_PHASES},
@@ -82,6 +84,8 @@ CALLS: Mapping[str, str] = {
     "last_chunk_ns": "Int64",
     "distinct_arrivals": "int64",
     "finish_reason": "string",
+    "adapted": "string",
+    "hidden_generation": "bool",
     "messages": "Int64",
     "kept_messages": "Int64",
     "previous_messages": "Int64",

@@ -4,13 +4,16 @@ The phases add up to the chain's end-to-end time exactly, in integer nanoseconds
 
     framework    neither a call nor a tool was waited for: graph orchestration, the agent's own code
     client       from the HTTP client's entry until the request is sent: connecting, waiting for a connection
+    load         the engine loaded the model
     queue        the engine had the request and was not working on it
     prefill      the engine read the prompt
     decode       the engine generated tokens
+    inference    prefill and decode, of an engine that does not tell them apart
     delivery     the rest of a call with engine timing: HTTP both ways, parsing, tokenising, detokenising
     tool         a tool ran
     retry        attempts that failed and were repeated, and the waiting between them
-    unaccounted  the rest of a call without engine timing: the engine, or the way to it and back
+    unaccounted  the rest of a call without engine timing: the engine, or the way to it and back; with it, what the
+                 engine does not tell (its queue, for one)
 """
 
 from __future__ import annotations
@@ -26,9 +29,11 @@ from profiler.analysis.model import Span, Trace
 PHASES = (
     "framework",
     "client",
+    "load",
     "queue",
     "prefill",
     "decode",
+    "inference",
     "delivery",
     "tool",
     "retry",

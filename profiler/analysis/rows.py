@@ -164,6 +164,8 @@ class ChainRows:
             queue_ns,
             prefill_ns,
             decode_ns,
+            get(sc.ENGINE_LOAD_NS),
+            get(sc.ENGINE_INFERENCE_NS),
             get(sc.ENGINE_SOURCE),
             self._path_ns(at),
             *[by_phase[phase] for phase in CALL_PHASES],
@@ -177,6 +179,8 @@ class ChainRows:
             int(times_us[-1]) * 1000 if times_us else None,
             len(set(times_us)),
             _finish_reason(get(sc.RESPONSE_FINISH_REASONS)),
+            _names(get(sc.CALL_ADAPTED)),
+            bool(get(sc.CALL_HIDDEN, False)),
             *prompts.next(span.attributes),
         )
 
@@ -262,6 +266,11 @@ def _finish_reason(value: Any) -> str | None:
     if not isinstance(value, tuple | list) or not value:
         return None
     return ",".join(dict.fromkeys(map(str, value)))
+
+
+def _names(value: Any) -> str | None:
+    """A list of names with commas; None for none."""
+    return ",".join(map(str, value)) or None if isinstance(value, tuple | list) else None
 
 
 def _tokens_in_a_row(span: Span) -> int | None:

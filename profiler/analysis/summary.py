@@ -66,6 +66,8 @@ class SlowestCall:
     prefill_ns: int | None
     decode_ns: int | None
     output_tokens: int | None
+    load_ns: int | None = None
+    inference_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +270,8 @@ def _slowest(calls: pd.DataFrame) -> SlowestCall | None:
         prefill_ns=_known(row["prefill_ns"]),
         decode_ns=_known(row["decode_ns"]),
         output_tokens=_known(row["output_tokens"]),
+        load_ns=_known(row["load_ns"]),
+        inference_ns=_known(row["inference_ns"]),
     )
 
 

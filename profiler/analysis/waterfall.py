@@ -2,7 +2,7 @@
 
     client                      sent                                                        end
     | pool | connect | client |                                                              |
-                              | queue | prefill | on the way | decode | delivery             |   with engine timing
+                              | load | queue | prefill | on the way | decode | delivery      |   with engine timing
                               | unaccounted                                                  |   without
 
 Engines tell durations without absolute times. What is left between the sending and the end is delivery; of a streamed
@@ -59,20 +59,23 @@ def waterfall_of(measured: Measured) -> Waterfall | None:
     left = lasted - sent
     timed = calls["timing_source"].notna().to_numpy()
     engine = {}
-    for phase in ("queue", "prefill", "decode"):
+    for phase in ("load", "queue", "prefill", "decode", "inference"):
         engine[phase] = np.minimum(np.where(timed, np.nan_to_num(numbers(calls[f"{phase}_ns"])), 0.0), left)
         left = left - engine[phase]
     late = np.minimum(np.nan_to_num(numbers(calls["first_late_ns"])).clip(min=0), np.where(timed, left, 0.0))
+    untold = np.where(timed, np.minimum(np.nan_to_num(numbers(calls["path_unaccounted_ns"])), left - late), left)
     pieces = [
         ("connection pool", "client", pool, "waiting for a connection, or for leave to open one"),
         ("connect", "client", connect, "opening new connections"),
         ("client", "client", sent - pool - connect, "until the request is sent"),
+        ("load", "load", engine["load"], ""),
         ("queue", "queue", engine["queue"], ""),
         ("prefill", "prefill", engine["prefill"], ""),
         ("first token on its way", "delivery", late, "later at the client than queue and prefill explain"),
         ("decode", "decode", engine["decode"], ""),
-        ("delivery", "delivery", np.where(timed, left - late, 0.0), "the rest of calls with engine timing"),
-        ("unaccounted", "unaccounted", np.where(timed, 0.0, left), "calls without engine timing"),
+        ("inference", "inference", engine["inference"], "prefill and decode together"),
+        ("delivery", "delivery", np.where(timed, left - late - untold, 0.0), "the rest of calls with engine timing"),
+        ("unaccounted", "unaccounted", untold, "calls without engine timing, and what engines do not tell"),
     ]
     mean = float(lasted.mean())
     return Waterfall(

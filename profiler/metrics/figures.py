@@ -117,7 +117,13 @@ class Figures:
         return series[labels]
 
 
-_PHASES = (("queue", sc.ENGINE_QUEUE_NS), ("prefill", sc.ENGINE_PREFILL_NS), ("decode", sc.ENGINE_DECODE_NS))
+_PHASES = (
+    ("load", sc.ENGINE_LOAD_NS),
+    ("queue", sc.ENGINE_QUEUE_NS),
+    ("prefill", sc.ENGINE_PREFILL_NS),
+    ("decode", sc.ENGINE_DECODE_NS),
+    ("inference", sc.ENGINE_INFERENCE_NS),
+)
 
 
 def _of(span: ReadableSpan) -> Mapping[str, Any]:

@@ -5,17 +5,15 @@ Nothing here reads a clock: each block comes with the time of its arrival, so it
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import orjson
-
 from profiler.record import sse
+from profiler.record.api import Api, Rewriter
 from profiler.record.pattern import Pattern
-from profiler.record.protocol import Json, Reply, parse_json
-from profiler.record.replay import Adaptation, StreamRewriter, body_from_stream, rewrite_body
+from profiler.record.protocol import Json, parse_json
+from profiler.record.replay import Adaptation
 from profiler.script import ScriptedCall
 
 _ERROR_BODY_LIMIT = 4096
@@ -31,31 +29,31 @@ class Script(NamedTuple):
 class Answer:
     """Reads one answer; times are epoch nanoseconds."""
 
-    def __init__(self, operation: str, adaptation: Adaptation, script: Script | None, *, agent_streams: bool) -> None:
-        self.reply = Reply()
+    def __init__(self, api: Api, adaptation: Adaptation, script: Script | None, *, agent_streams: bool) -> None:
+        self.reply = api.reply()
         self.failed: str | None = None  # what is wrong with the answer, beginning with the kind of it
         self.odd_chunks = 0
         self.error_status: int | None = None
         self.last_ns: int | None = None  # when the last block came
         self.done_ns: int | None = None  # when the answer was complete
         self.body = bytearray()  # of an answer that is no stream
-        self._operation = operation
+        self._api = api
         self._adaptation = adaptation
         self._script = script
         self._agent_streams = agent_streams
         self._add_text = self.reply.content.append
         self._add_time = self.reply.token_times_ns.append
         self._text_of: Callable[[bytes], str | None] | None = None  # where a text is all that a block can bring
-        self._sse = False
+        self._streams = False
         self._too_large = False
-        self._decoder = sse.Decoder()
+        self._decoder = api.decoder()
         self._pattern = Pattern()
         self._last_chunk: Json = {}
         self._inflate: Any = None
-        self._rewriter = None
+        self._rewriter: Rewriter | None = None
         self._passes_through = script is None and agent_streams
-        if script is not None and adaptation.body.get("stream"):
-            self._rewriter = StreamRewriter(script.said, script.ordinal, operation, adaptation.choices)
+        if script is not None and api.streams(adaptation.body):
+            self._rewriter = api.rewriter(script.said, script.ordinal, adaptation.choices)
 
     def begin(self, status: int, content_type: str, content_encoding: str) -> None:
         """The head of the response."""
@@ -66,31 +64,31 @@ class Answer:
             self._inflate = zlib.decompressobj(wbits=47)  # either header, as found
             self._passes_through = False
         if self._inflate is not None or content_encoding in ("", "identity"):
-            self._sse = content_type.startswith("text/event-stream")
+            self._streams = content_type.startswith(self._api.stream_type)
 
     @property
     def is_stream(self) -> bool:
         """Whether it is a stream of events."""
-        return self._sse
+        return self._streams
 
     @property
     def passes_through(self) -> bool:
         """Whether it is a stream whose bytes the agent gets as they come, but for a chunk that it did not ask for."""
-        return self._sse and self._passes_through
+        return self._streams and self._passes_through
 
     @property
     def holds_body(self) -> bool:
         """Whether the agent's bytes are only known at the end (an unstreamed answer is rewritten whole)."""
         if self.error_status is not None:
             return False
-        if self._sse:
+        if self._streams:
             return not self._agent_streams
         return self._script is not None
 
     @property
     def rewrites(self) -> bool:
         """Whether the agent's bytes may differ from the engine's, so that lengths given in headers are void."""
-        return self.error_status is None and (self._sse or self.holds_body or self._inflate is not None)
+        return self.error_status is None and (self._streams or self.holds_body or self._inflate is not None)
 
     @property
     def in_event(self) -> bool:
@@ -109,7 +107,7 @@ class Answer:
                 self._add_text(text)
                 self._add_time(at_ns)
                 return out
-        return self._feed_stream(block, at_ns) if self._sse else self._feed_whole(block, at_ns)
+        return self._feed_stream(block, at_ns) if self._streams else self._feed_whole(block, at_ns)
 
     def _feed_whole(self, block: bytes, at_ns: int) -> bytes:
         if self.error_status is not None:
@@ -136,7 +134,7 @@ class Answer:
             if text is not None and out is not None:
                 self._add_text(text)
                 self._add_time(now_ns)
-            elif (data := sse.only_data(block)) is not None:
+            elif (data := self._decoder.only_data(block)) is not None:
                 out = self._event(data, block, now_ns)
         if out is None:
             try:
@@ -173,17 +171,22 @@ class Answer:
             return raw
         try:
             token = self.reply.take_chunk(chunk, now_ns)
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             self.odd_chunks += 1  # not of the protocol: the agent is to see it as it came
             return raw
         self._last_chunk = chunk
+        if self.reply.done and self.done_ns is None:  # by what the last chunk says, where no mark follows it
+            self.done_ns = now_ns
         if self.reply.text_alone:
             self._pattern.learn(raw)
-        if not token and not chunk.get("choices") and chunk.get("usage") and not self._adaptation.usage_wanted:
-            return b""  # the agent did not ask for this chunk, and may not expect one without choices
-        if self._rewriter is None:
-            return raw
-        return sse.encode(orjson.dumps(self._rewriter.rewrite(chunk, token=token)))
+        shown: Json | None = chunk
+        if not self._adaptation.usage_wanted:
+            shown = self._api.unasked(chunk, token=token)
+        if shown is None:
+            return b""
+        if self._rewriter is not None and self.reply.error is None:
+            shown = self._rewriter.rewrite(shown, token=token)
+        return raw if shown is chunk else self._api.encode(shown)
 
     def end(self, at_ns: int) -> bytes:
         """The body is over: what the agent still has to get."""
@@ -191,14 +194,14 @@ class Answer:
             self.done_ns = at_ns
         if self.error_status is not None or self._too_large:
             return b""
-        if self._sse:
+        if self._streams:
             rest = self._decoder.rest()
             return self._assembled() if not self._agent_streams else rest
-        body = parse_json(bytes(self.body))
+        body = self._api.parse_body(bytes(self.body))
         if body is not None:
             try:
                 self.reply.take_body(body)
-            except (AttributeError, TypeError, ValueError):
+            except (AttributeError, LookupError, TypeError, ValueError):
                 self.odd_chunks += 1
         else:
             self.failed = self.failed or "MalformedBody: the response is no JSON object"
@@ -206,22 +209,20 @@ class Answer:
             return b""
         if body is None or self._script is None:
             return bytes(self.body)
-        return json.dumps(self._scripted(body)).encode()
+        return self._api.dump_body(self._scripted(body))
 
     def _assembled(self) -> bytes:
         reply = self.reply
         if reply.error is not None:
-            return json.dumps({"error": {"message": reply.error}}).encode()
-        calls = [reply.tool_calls[index] for index in sorted(reply.tool_calls)]
-        finish = reply.finish_reasons[0] if reply.finish_reasons else None
-        body = body_from_stream(self._last_chunk, "".join(reply.content), calls, finish, reply.usage)
-        return json.dumps(body if self._script is None else self._scripted(body)).encode()
+            return self._api.dump_body({"error": {"message": reply.error}})
+        body = self._api.body_of(self._last_chunk, reply)
+        return self._api.dump_body(self._scripted(body))
 
     def _scripted(self, body: Json) -> Json:
         script = self._script
         if script is None:
             return body
-        return rewrite_body(body, script.said, script.ordinal, self._operation, self._adaptation.choices)
+        return self._api.rewrite_body(body, script.said, script.ordinal, self._adaptation.choices)
 
     @property
     def ended(self) -> bool:

@@ -10,6 +10,8 @@ a tape, when its chain has ended:
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from opentelemetry.trace import SpanKind
@@ -17,17 +19,19 @@ from opentelemetry.trace import SpanKind
 from profiler import semconv as sc
 from profiler.record import cost as costs
 from profiler.record.answer import Answer, Script
+from profiler.record.api import Api
 from profiler.record.arrival import Line
 from profiler.record.clock import Clock
 from profiler.record.cost import TIME_EVERY, Cost
 from profiler.record.digests import Digests
 from profiler.record.lag import LagProbe
 from profiler.record.placement import GAP_NS, place_phases
-from profiler.record.protocol import CHAT, EngineTiming, Json, Reply, error_text, parse_json, vllm_timing
+from profiler.record.protocol import Json, Reply, error_text, parse_json
 from profiler.record.replay import Adaptation
 from profiler.record.request import Place, request_attributes
 from profiler.record.spans import Span
 from profiler.record.text import clean_message
+from profiler.record.timing import EngineTiming
 from profiler.script import ScriptedCall
 
 ONE_WRITE_BYTES = 64 * 1024  # what a socket's send buffer takes at once, even on a fresh connection
@@ -49,7 +53,7 @@ class CallContext(NamedTuple):
     lag: LagProbe | None
     span: Span
     place: Place
-    operation: str
+    api: Api
     adaptation: Adaptation
     content_bytes: int  # of the request as it is sent
     agent_streams: bool
@@ -63,9 +67,7 @@ class Call:
 
     def __init__(self, context: CallContext) -> None:
         self._ctx = context
-        self._answer = Answer(
-            context.operation, context.adaptation, context.script, agent_streams=context.agent_streams
-        )
+        self._answer = Answer(context.api, context.adaptation, context.script, agent_streams=context.agent_streams)
         self._cost = context.cost
         self.finished = False
         self._settled = False
@@ -73,6 +75,7 @@ class Call:
         self._error: tuple[str, str] | None = None  # what broke it off: kind and words
         self._perf_ns = context.clock.perf_ns
         self._line: Line | None = None
+        self._headers: Mapping[str, str] = {}
         # Blocks that have reached the agent and were not read yet, with the counter's value; None while that cannot be.
         self._tape: list[tuple[bytes, int]] | None = None
         self._is_stream = False
@@ -122,9 +125,17 @@ class Call:
             if event in _CONNECTING:
                 self._connect_started_ns = now_ns
 
-    def on_headers(self, status: int, content_type: str, content_encoding: str, line: Line | None = None) -> None:
+    def on_headers(
+        self,
+        status: int,
+        content_type: str,
+        content_encoding: str,
+        line: Line | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         """The response's head is there, over a connection whose times may be known."""
         self._line = line
+        self._headers = headers or {}
         self._headers_ns = self._arrival_ns()
         if line is not None and line.wrote_ns is not None and self._sent_ns is not None:
             wrote_ns = self._ctx.clock.at(line.wrote_ns)
@@ -250,16 +261,21 @@ class Call:
         if end_ns is None:  # broken off: by an error then, by a client that stopped reading when the last bytes came
             seen_ns = answer.last_ns or self._headers_ns
             end_ns = self._finished_ns if self._error is not None or seen_ns is None else seen_ns
+        answer.reply.take_headers(self._headers)
         # Without the client's own event (an in-process transport) the body is sent when the answer begins.
         sent_ns = self._sent_ns or self._headers_ns or end_ns
         error_type, message = self._failure()
         attributes = ctx.span.attributes
-        attributes.update(request_attributes(ctx.place, ctx.operation, ctx.adaptation, scripted=ctx.script is not None))
+        attributes.update(request_attributes(ctx.place, ctx.api, ctx.adaptation, scripted=ctx.script is not None))
         attributes.update(self._attributes(sent_ns))
-        attributes.update(ctx.digests.of(ctx.operation, ctx.adaptation.body))
+        attributes.update(ctx.digests.of(*ctx.api.prompt(ctx.adaptation.body)))
+        if error_type is None and ctx.adaptation.may_hide and answer.reply.content and not answer.reply.tool_calls:
+            attributes[sc.CALL_HIDDEN] = True
         if error_type is None and not answer.ended:
             attributes[sc.CALL_TRUNCATED] = True
-        timing = vllm_timing(answer.reply.metrics)
+        timing = answer.reply.timing(self._headers)
+        if timing is not None and sc.CALL_HIDDEN in attributes:
+            timing = replace(timing, untold_ns=None)  # it tells of the second generation alone
         if timing is not None:
             attributes.update(self._add_phases(timing, sent_ns, end_ns))
         if ctx.capture_content:
@@ -279,7 +295,7 @@ class Call:
             body = parse_json(bytes(answer.body)) or {}
             return str(answer.error_status), error_text(body) or bytes(answer.body).decode("utf-8", "replace")
         if answer.reply.error is not None:
-            return "engine_error", answer.reply.error
+            return answer.reply.error_code or "engine_error", answer.reply.error
         if answer.failed is not None:
             return answer.failed.partition(":")[0], answer.failed
         if answer.odd_chunks and not answer.ended:
@@ -331,12 +347,16 @@ class Call:
             span = self._ctx.span.child(name, SpanKind.INTERNAL, {sc.PHASE: name}, start)
             follows = position + 1 < len(placed) and end - start > GAP_NS
             span.end(end - GAP_NS if follows else end)
-        return {
+        told = {
             sc.ENGINE_SOURCE: timing.source,
+            sc.ENGINE_LOAD_NS: timing.load_ns,
             sc.ENGINE_QUEUE_NS: timing.queue_ns,
             sc.ENGINE_PREFILL_NS: timing.prefill_ns,
             sc.ENGINE_DECODE_NS: timing.decode_ns,
+            sc.ENGINE_INFERENCE_NS: timing.inference_ns,
+            sc.ENGINE_PRECISION_NS: timing.precision_ns if timing.precision_ns > 1 else None,
         }
+        return {name: value for name, value in told.items() if value is not None}
 
     def _content(self) -> dict[str, Any]:
         script, reply = self._ctx.script, self._answer.reply
@@ -344,8 +364,7 @@ class Call:
             said: Json = script.said.model_dump(include={"content", "tool_calls"})
         else:
             said = {"content": "".join(reply.content), "tool_calls": list(reply.tool_calls.values())}
-        body = self._ctx.adaptation.body
-        asked = body.get("messages") if self._ctx.operation == CHAT else body.get("prompt")
+        asked, _ = self._ctx.api.prompt(self._ctx.adaptation.body)
         return {
             sc.INPUT_MESSAGES: json.dumps(asked, ensure_ascii=False),
             sc.OUTPUT_MESSAGES: json.dumps([{"role": "assistant", **said}], ensure_ascii=False),

@@ -17,13 +17,15 @@ from opentelemetry.trace import SpanKind
 from profiler import semconv as sc
 from profiler.errors import ScriptMismatch
 from profiler.record.answer import Script as Replayed
+from profiler.record.api import Api
 from profiler.record.call import Call, CallContext
 from profiler.record.digests import Digests
 from profiler.record.graph import GraphHandler, active_handler
-from profiler.record.protocol import CHAT, Json
+from profiler.record.protocol import Json
 from profiler.record.recorder import Recorder
-from profiler.record.replay import Adaptation, adapt_request
+from profiler.record.replay import Adaptation, Terms
 from profiler.record.request import Place
+from profiler.record.servers import VLLM, Server
 from profiler.record.text import clean_message
 from profiler.record.wire import Outgoing, Refused
 from profiler.script import Cursor, Script, ScriptedCall, ToolCall
@@ -37,6 +39,8 @@ class RecordingOptions:
 
     agent_name: str
     provider: str
+    server: Server = VLLM  # which kind of server the engine is
+    model: str | None = None  # that it serves
     engine: tuple[str, int] | None = None  # host and port; calls to others are recorded as they are
     script: Script | None = None
     force_stream: bool = False
@@ -102,7 +106,7 @@ class Chain:
 
     # --- calls -----------------------------------------------------------------------------------------
 
-    def begin_call(self, operation: str, url: Any, content: bytes, body: Json) -> Outgoing:
+    def begin_call(self, api: Api, url: Any, content: bytes, body: Json) -> Outgoing:
         """Open a `chat` span and say what is to be sent.
 
         Raises:
@@ -111,9 +115,9 @@ class Chain:
         if self._over:  # what a chain that was given up left running must not reach the engine
             raise Refused(f"the chain of task {self.task_id!r} is over")
         with self._lock:
-            return self._begin(operation, url, content, body)
+            return self._begin(api, url, content, body)
 
-    def _begin(self, operation: str, url: Any, content: bytes, body: Json) -> Outgoing:
+    def _begin(self, api: Api, url: Any, content: bytes, body: Json) -> Outgoing:
         options, clock = self._options, self._recorder.clock
         start_ns = clock.now_ns()
         node = self._handler.current()
@@ -123,20 +127,14 @@ class Chain:
         engine = options.engine is None or _same_server((host, port), options.engine)
         if engine:
             attempt, ordinal, scripted = self._next(place, fingerprint)
-            adaptation = adapt_request(
-                body,
-                scripted,
-                cache_salt=self._cache_salt(),
-                seed=None if options.seed is None else options.seed + self.repeat - 1,
-                force_stream=options.force_stream and operation == CHAT and body.get("n") in (None, 1),
-            )
+            adaptation = api.adapt(body, scripted, self._terms())
         else:  # somebody else's server may refuse a field that it does not know
             place = f"{place}@{host}:{port}"
             attempt, ordinal = self._number(place, fingerprint)
             scripted = None
-            adaptation = Adaptation(body, (), usage_wanted=True)
+            adaptation = Adaptation(body, ())
         sent = adaptation.body
-        span = node.span.child(f"{operation} {sent.get('model', '')}".strip(), SpanKind.CLIENT, {}, start_ns)
+        span = node.span.child(f"{api.operation} {sent.get('model', '')}".strip(), SpanKind.CLIENT, {}, start_ns)
         sent_content = _dumps(sent) if adaptation.changed else content
         context = CallContext(
             clock=clock,
@@ -144,10 +142,10 @@ class Chain:
             lag=self._recorder.lag.here() if self._recorder.lag else None,
             span=span,
             place=Place(options.provider, host, port, place, ordinal, attempt),
-            operation=operation,
+            api=api,
             adaptation=adaptation,
             content_bytes=len(sent_content),
-            agent_streams=bool(body.get("stream")) or not sent.get("stream"),
+            agent_streams=api.streams(body) or not api.streams(sent),
             script=Replayed(ordinal, scripted) if scripted else None,
             capture_content=options.capture_content,
             digests=self._digests,
@@ -190,6 +188,11 @@ class Chain:
                 before.retried = True
                 return before
         return None
+
+    def _terms(self) -> Terms:
+        options = self._options
+        seed = None if options.seed is None else options.seed + self.repeat - 1
+        return Terms(options.server, options.model, self._cache_salt(), seed, options.force_stream)
 
     def _cache_salt(self) -> str | None:
         """Repetitions of a task must not find each other's prompts in the prefix cache."""

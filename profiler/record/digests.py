@@ -14,7 +14,6 @@ from typing import Any
 import orjson
 
 from profiler import semconv as sc
-from profiler.record.protocol import CHAT, Json
 
 _DIGEST_BYTES = 8
 
@@ -33,18 +32,12 @@ class Digests:
         self._key = key
         self._known: dict[bytes, tuple[int, int]] = {}
 
-    def of(self, operation: str, body: Json) -> dict[str, Any]:
-        """Attributes for the span of a request with this body; none for one that has no prompt in it."""
-        if operation == CHAT:
-            messages = body.get("messages")
-            if not isinstance(messages, list):
-                return {}
-        elif "prompt" in body:
-            messages = [body["prompt"]]  # a batch is one message: nothing is known of its parts' order in the cache
-        else:
+    def of(self, messages: list[Any] | None, tools: Any = None) -> dict[str, Any]:
+        """Attributes for the span of a request with these messages and tools; none for one without messages."""
+        if messages is None:
             return {}
         try:
-            return self._attributes(messages, body.get("tools"))
+            return self._attributes(messages, tools)
         except TypeError:  # nested more deeply than can be written
             return {}
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from profiler import semconv as sc
-from profiler.record.protocol import EngineTiming
+from profiler.record.timing import EngineTiming
 
 GAP_NS = 1_000  # Jaeger's critical path skips a sibling that begins exactly where the last one ends
 
@@ -18,20 +17,25 @@ def place_phases(timing: EngineTiming, sent_ns: int, first_ns: int | None, last_
           |--- on its way ---|queue|prefill|------ decode ------|
         with a first chunk that was held back:
           |-- on its way -|queue|prefill|.......first.. decode ..|
+        llama.cpp, which does not tell how long a request waited:
+          |---- unaccounted ----|prefill|------ decode ----------|
+        Ollama, which tells its total:
+          |- on its way -|load|unaccounted|prefill|--- decode ---|
 
     Nothing begins before the sending; what would exceed the window is cut at its end.
 
     Returns:
-        (name, start, end) for each of queue, prefill, decode that lasts; contiguous, in nanoseconds.
+        (name, start, end) for each phase that lasts, in nanoseconds; contiguous.
     """
-    until_first = timing.queue_ns + timing.prefill_ns
-    start = last_ns - until_first - timing.decode_ns
+    durations = timing.phases
+    decode = timing.decode_ns or 0
+    until_first = sum(duration for _, duration in durations) - decode
+    start = last_ns - until_first - decode
     if first_ns is not None:
         start = min(start, first_ns - until_first)
     at = max(start, sent_ns)
-    placed = []
-    durations = (timing.queue_ns, timing.prefill_ns, timing.decode_ns)
-    for name, duration in zip(sc.ENGINE_PHASES, durations, strict=True):
+    placed = [("unaccounted", sent_ns, at)] if timing.untold_ns is None and at > sent_ns else []
+    for name, duration in durations:
         end = min(at + duration, last_ns)
         if end > at:
             placed.append((name, at, end))

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from profiler.record.timing import EngineTiming, engine_timing
+
 Json = dict[str, Any]
 
 _MOST_TOKENS = 10**9
-_LONGEST_MS = 1e8  # a day; more is not a duration of a request
+_TOLD = frozenset({"timings", "time_info", "x_groq"})  # llama.cpp's, Cerebras's, Groq's
 CHAT = "chat"
 TEXT = "text_completion"
-
-
-def operation_of(method: str, path: str) -> str | None:
-    """Which LLM operation a request is, by its method and path; None for any other traffic."""
-    if method != "POST":
-        return None
-    if path.endswith("/chat/completions"):
-        return CHAT
-    if path.endswith("/completions"):
-        return TEXT
-    return None
-
-
-def is_other_operation(method: str, path: str) -> bool:
-    """Whether it looks like work for an engine that is not followed: other APIs, embeddings."""
-    return method == "POST" and path.rsplit("/", 1)[-1] in ("responses", "embeddings", "messages", "generate", "rerank")
 
 
 def bears_token(choice: Json) -> bool:
@@ -65,9 +51,11 @@ class Reply:
     model: str | None = None
     finish_reasons: list[str] = field(default_factory=list)
     usage: Json | None = None
-    metrics: Json | None = None
+    metrics: Json | None = None  # vLLM's own timing
+    told: dict[str, Json] = field(default_factory=dict)  # what else engines tell, by the name of its place
     text_alone: bool = False  # all that the last chunk brought: the next may differ in it and nothing else
     error: str | None = None  # an error object inside a 200 response
+    error_code: str | None = None  # the status that it would have had, if it tells
     done: bool = False
     token_times_ns: list[int] = field(default_factory=list)
     reasoning_chunks: int = 0
@@ -78,7 +66,7 @@ class Reply:
         """Take one streamed object; True if it brought output of the model."""
         self.text_alone = False
         if chunk.get("error"):
-            self.error = error_text(chunk)
+            self.take_error(chunk)
             return False
         self._take_common(chunk)
         token = False
@@ -94,12 +82,21 @@ class Reply:
     def take_body(self, body: Json) -> None:
         """Take a whole, unstreamed response."""
         if body.get("error"):
-            self.error = error_text(body)
+            self.take_error(body)
             return
         self._take_common(body)
         for choice in body.get("choices") or ():
             self._take_choice(choice, choice.get("message") or {})
         self.done = True
+
+    def take_error(self, data: Json) -> None:
+        """Take an error inside an answer that began well: TGI's, too, which tell the status that it would have had."""
+        self.error = error_text(data)
+        error = data.get("error")
+        code = error.get("http_status_code") if isinstance(error, dict) else None
+        if data.get("error_type") == "overloaded":
+            code = 429
+        self.error_code = str(code) if type(code) is int else None
 
     def _take_common(self, data: Json) -> None:
         self.response_id = _text(data.get("id")) or self.response_id
@@ -109,6 +106,10 @@ class Reply:
             self.usage = usage
         if metrics and isinstance(metrics, dict):
             self.metrics = metrics
+        for name in _TOLD.intersection(data):
+            told = data[name]
+            if isinstance(told, dict):
+                self.told[name] = told
 
     def _take_choice(self, choice: Json, said: Json) -> None:
         if choice.get("finish_reason"):
@@ -136,6 +137,14 @@ class Reply:
         begins = last < 0 or (call.get("id") and call["id"] != self.tool_calls[last]["id"])
         return last + 1 if begins else last
 
+    def take_headers(self, headers: Mapping[str, str]) -> None:
+        """Take what headers tell of the answer and its body does not: nothing in OpenAI's protocol."""
+
+    def timing(self, headers: Mapping[str, str]) -> EngineTiming | None:
+        """The engine's own timing, from what it said and from the headers that it came with."""
+        usage = self.told.get("x_groq", {}).get("usage") or self.usage
+        return engine_timing({**self.told, "metrics": self.metrics, "usage": usage}, headers)
+
     @property
     def output_tokens(self) -> int | None:
         """Output tokens by the engine's own count; None if it gave none."""
@@ -149,45 +158,13 @@ class Reply:
     @property
     def cached_tokens(self) -> int | None:
         """Prompt tokens served from the prefix cache; None if the engine does not say."""
-        return _integer((self.usage or {}).get("prompt_tokens_details"), "cached_tokens")
+        told = _integer((self.usage or {}).get("prompt_tokens_details"), "cached_tokens")
+        return _integer(self.told.get("timings"), "cache_n") if told is None else told
 
     @property
     def reasoning_tokens(self) -> int | None:
         """Output tokens spent on reasoning; None if the engine does not say."""
         return _integer((self.usage or {}).get("completion_tokens_details"), "reasoning_tokens")
-
-
-@dataclass(frozen=True, slots=True)
-class EngineTiming:
-    """Phases of one request on the engine's clock, in nanoseconds."""
-
-    source: str
-    queue_ns: int
-    prefill_ns: int
-    decode_ns: int
-
-
-def vllm_timing(metrics: Json | None) -> EngineTiming | None:
-    """Phases from vLLM's in-band `metrics` object (milliseconds; vLLM 0.25 and later).
-
-    Its `time_to_first_token_ms` runs from the moment of scheduling and so is the prefill, without the queue;
-    `generation_time_ms` runs from the first token to the last.
-    """
-    if not isinstance(metrics, dict):
-        return None
-    names = ("queue_time_ms", "time_to_first_token_ms", "generation_time_ms")
-    values = [metrics.get(name) for name in names]
-    if values[2] is None and values[1] is not None:
-        values[2] = 0.0  # one token: there is no generation after the first
-    numbers = [
-        value
-        for value in values
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LONGEST_MS
-    ]
-    if len(numbers) != len(names):
-        return None
-    queue, prefill, decode = (round(value * 1e6) for value in numbers)
-    return EngineTiming("vllm.metrics", queue, prefill, decode)
 
 
 def parse_json(data: bytes) -> Json | None:

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from profiler.record.protocol import TEXT, Json
+from profiler.record.servers import VLLM, Server
 from profiler.script import ScriptedCall
 
 _NOTHING: Json = {}
@@ -26,6 +27,7 @@ _UNSCRIPTABLE = (
     "best_of",
     "logit_bias",
 )
+_AUTO = (None, "auto")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,53 +36,95 @@ class Adaptation:
 
     body: Json
     changed: tuple[str, ...]
-    usage_wanted: bool  # the agent itself asked for the usage chunk
+    usage_wanted: bool = True  # the agent itself asked for what the engine says of its use of tokens
     choices: int = 1  # that the agent expects
+    may_hide: bool = False  # an answer in words would be the second one that the engine generated
 
 
-def adapt_request(
-    body: Json,
-    scripted: ScriptedCall | None,
-    *,
-    cache_salt: str | None,
-    seed: int | None,
-    force_stream: bool = False,
-) -> Adaptation:
-    """Make a request tell its timing and, with a script, generate exactly the scripted number of tokens.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a run wants of each request to the engine."""
+
+    server: Server = VLLM
+    model: str | None = None  # the one that the engine serves
+    cache_salt: str | None = None
+    seed: int | None = None
+    force_stream: bool = False
+
+
+def adapt_request(body: Json, scripted: ScriptedCall | None, terms: Terms) -> Adaptation:
+    """Make a request of the OpenAI protocol tell its timing and, with a script, generate exactly as many tokens.
 
     A scripted request keeps its tools in the prompt but sets `tool_choice` to none: the engine's tool parser
-    would otherwise hold back chunks of text that is thrown away.
+    would otherwise hold back chunks of text that is thrown away. Fields that the kind of server does not take are
+    left out, so that it may do less than is wanted: a length that cannot be forced is a limit.
     """
-    sent = dict(body)
+    server, sent = terms.server, dict(body)
     changes: dict[str, Any] = {}
-    removed: tuple[str, ...] = ()
+    removed: list[str] = []
+    limit = server.limit or ("max_completion_tokens" if "max_completion_tokens" in body else "max_tokens")
     if scripted is not None:
         length = scripted.output_tokens
-        removed = (*_UNSCRIPTABLE, "max_completion_tokens")  # which TGI (seen in 3.0) takes no notice of
-        for name in removed:
-            sent.pop(name, None)
-        changes["max_tokens"] = length
-        changes["min_tokens"] = length
-        changes["ignore_eos"] = True
-        if body.get("tools"):
+        removed += [*_UNSCRIPTABLE, "max_completion_tokens", "max_tokens"]
+        changes[limit] = length
+        if server.force is not None:
+            changes.update(server.force(length))
+        if body.get("tools") and server.tool_choice:
             changes["tool_choice"] = "none"
-    if cache_salt is not None and "cache_salt" not in body:
-        changes["cache_salt"] = cache_salt
-    if seed is not None and body.get("seed") is None:
-        changes["seed"] = seed
-    if force_stream and not body.get("stream"):
+    elif limit == "max_tokens" and server is not VLLM and body.get("max_completion_tokens") is not None:
+        removed.append("max_completion_tokens")  # of which it would take no notice
+        changes[limit] = body["max_completion_tokens"]
+    if server.salted and terms.cache_salt is not None and "cache_salt" not in body:
+        changes["cache_salt"] = terms.cache_salt
+    if terms.seed is not None and body.get("seed") is None:
+        changes["seed"] = terms.seed
+    if terms.force_stream and not body.get("stream"):
         changes["stream"] = True
     options = body.get("stream_options") or {}
     usage_wanted = bool(options.get("include_usage"))
     if (changes.get("stream") or body.get("stream")) and not usage_wanted:
         changes["stream_options"] = {**options, "include_usage": True}
+    if server.strict:
+        _mend(body, terms, changes, removed)
     wanted = body.get("n")
     choices = wanted if isinstance(wanted, int) and wanted > 1 else 1
+    may_hide = server.strict and scripted is None and bool(body.get("tools")) and body.get("tool_choice") in _AUTO
     if not changes and not removed:
-        return Adaptation(body, (), usage_wanted, choices)
+        return Adaptation(body, (), usage_wanted, choices, may_hide)
+    for name in removed:
+        sent.pop(name, None)
     sent.update(changes)
-    changed = sorted(name for name in {*removed, *changes} if body.get(name) != sent.get(name))
-    return Adaptation(sent, tuple(changed), usage_wanted, choices)
+    changed = changed_names(body, sent, {*removed, *changes}, null_differs=server.strict)
+    return Adaptation(sent, changed, usage_wanted, choices, may_hide)
+
+
+def changed_names(body: Json, sent: Json, names: set[str], *, null_differs: bool = False) -> tuple[str, ...]:
+    """Those of the names whose fields are sent otherwise than the agent asked.
+
+    Args:
+        body: as the agent asked.
+        sent: as it is sent.
+        names: to be compared.
+        null_differs: whether null for a field is something else than none.
+    """
+    return tuple(
+        sorted(
+            name
+            for name in names
+            if body.get(name) != sent.get(name) or (null_differs and (name in body) != (name in sent))
+        )
+    )
+
+
+def _mend(body: Json, terms: Terms, changes: Json, removed: list[str]) -> None:
+    """What OpenAI's clients send and TGI refuses: a `top_p` of 1, null for options, another name of its model."""
+    top_p = body.get("top_p")
+    if isinstance(top_p, int | float) and top_p >= 1:
+        removed.append("top_p")  # 1 is what it does without
+    if "stream_options" in body and body["stream_options"] is None:
+        removed.append("stream_options")
+    if terms.model is not None and body.get("model") == terms.model:
+        changes["model"] = "tgi"  # any other name is that of an adapter
 
 
 def call_ids(scripted: ScriptedCall, ordinal: int) -> list[str]:

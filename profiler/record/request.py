@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from profiler import semconv as sc
+from profiler.record.api import Api
 from profiler.record.protocol import Json
 from profiler.record.replay import Adaptation
 
@@ -30,10 +31,11 @@ _FIELDS = {
 }
 
 
-def request_attributes(place: Place, operation: str, adaptation: Adaptation, *, scripted: bool) -> dict[str, Any]:
+def request_attributes(place: Place, api: Api, adaptation: Adaptation, *, scripted: bool) -> dict[str, Any]:
     """The attributes that are known once the request is sent."""
     attributes: dict[str, Any] = {
-        sc.OPERATION: operation,
+        sc.OPERATION: api.operation,
+        sc.CALL_API: api.name,
         sc.PROVIDER: place.provider,
         sc.SERVER_ADDRESS: place.host,
         sc.SERVER_PORT: place.port,
@@ -44,7 +46,7 @@ def request_attributes(place: Place, operation: str, adaptation: Adaptation, *, 
     }
     if adaptation.changed:
         attributes[sc.CALL_ADAPTED] = adaptation.changed
-    _add_fields(attributes, adaptation.body)
+    _add_fields(attributes, api.fields(adaptation.body))
     return attributes
 
 

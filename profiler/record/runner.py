@@ -16,6 +16,7 @@ from typing import Any
 
 from profiler.errors import DataError, EngineDied, Interrupted, ProfilerError, ScriptMismatch, StoreError
 from profiler.record.agent import Agent
+from profiler.record.api import Api
 from profiler.record.asking import Asking
 from profiler.record.chain import Chain, RecordingOptions, active_chain
 from profiler.record.graph import spare_models
@@ -303,12 +304,12 @@ class Runner:
                 )
             )
 
-    def _begin_call(self, operation: str, url: Any, content: bytes, body: dict[str, Any]) -> Outgoing | None:
+    def _begin_call(self, api: Api, url: Any, content: bytes, body: dict[str, Any]) -> Outgoing | None:
         chain = active_chain.get()
         if chain is None:
             self._outcome.calls_outside_chains += 1
             return None
-        return chain.begin_call(operation, url, content, body)
+        return chain.begin_call(api, url, content, body)
 
     def _not_followed(self) -> None:
         if active_chain.get() is not None:

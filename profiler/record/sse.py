@@ -40,6 +40,17 @@ class Decoder:
         self._size = 0  # of both
         self._scan_from = 0
 
+    @staticmethod
+    def only_data(block: bytes) -> bytes | None:
+        """The data of a block that is one whole event of one data line, as nearly every block is; otherwise None.
+
+        Only for a decoder that holds nothing back.
+        """
+        last_two = len(block) - 2
+        if block.find(_LF) == last_two and block[-1] == _LF and block[:6] == b"data: " and _CR not in block:
+            return block[6:last_two]
+        return None
+
     def feed(self, block: bytes) -> list[Event]:
         """Take the next bytes.
 
@@ -114,15 +125,7 @@ class Decoder:
         return rest
 
 
-def only_data(block: bytes) -> bytes | None:
-    """The data of a block that is one whole event of one data line, as nearly every block is; otherwise None.
-
-    Only for a decoder that holds nothing back.
-    """
-    last_two = len(block) - 2
-    if block.find(_LF) == last_two and block[-1] == _LF and block[:6] == b"data: " and _CR not in block:
-        return block[6:last_two]
-    return None
+only_data = Decoder.only_data
 
 
 def _data_of(raw: bytes) -> bytes:

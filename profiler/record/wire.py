@@ -17,9 +17,10 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from profiler.record import cost as costs
+from profiler.record.api import Api, api_of, is_other_operation
 from profiler.record.arrival import line_of, watch_arrivals
 from profiler.record.call import Call
-from profiler.record.protocol import Json, is_other_operation, operation_of, parse_json
+from profiler.record.protocol import Json, parse_json
 
 _SEEN = "profiler.seen"  # request extension: a transport that wraps another must not be recorded twice
 _VOID_HEADERS = ("content-length", "content-encoding", "transfer-encoding")
@@ -38,23 +39,29 @@ class Refused(Exception):
     """The call must not be sent; the agent gets this as an HTTP answer that clients do not retry."""
 
 
-# (operation, URL, content, content parsed) -> what to do; None lets the request pass unrecorded.
-Begin = Callable[[str, Any, bytes, Json], Outgoing | None]
+# (API, URL, content, content parsed) -> what to do; None lets the request pass unrecorded.
+Begin = Callable[[Api, Any, bytes, Json], Outgoing | None]
 
 
 class _Watch(NamedTuple):
     begin: Begin
     not_followed: Callable[[], None]
 
-    def operation_of(self, request: Any) -> str | None:
-        operation = operation_of(request.method, request.url.path)
-        if operation is None and is_other_operation(request.method, request.url.path):
+    def api_of(self, request: Any) -> Api | None:
+        api = api_of(request.method, request.url.path)
+        if api is None and is_other_operation(request.method, request.url.path):
             self.not_followed()
-        return operation
+        return api
 
-    def begin_call(self, operation: str, request: Any, content: bytes) -> Outgoing | None:
+    def begin_call(self, api: Api, request: Any, content: bytes) -> Outgoing | None:
         body = parse_json(content)
-        return None if body is None else self.begin(operation, request.url, content, body)
+        if body is None:
+            return None
+        if not api.accepts(body):
+            if len(request.url.path) > 1:  # anything may be posted to a root
+                self.not_followed()
+            return None
+        return self.begin(api, request.url, content, body)
 
 
 @contextmanager
@@ -96,13 +103,13 @@ def _replace(
 
 def _sync_handler(module: ModuleType, original: Any, watch: _Watch) -> Any:
     def handle_request(self: Any, request: Any) -> Any:
-        operation = watch.operation_of(request)
-        if operation is None or _SEEN in request.extensions:
+        api = watch.api_of(request)
+        if api is None or _SEEN in request.extensions:
             return original(self, request)
         content = request.read()
         began_ns = costs.now_ns()
         try:
-            outgoing = watch.begin_call(operation, request, content)
+            outgoing = watch.begin_call(api, request, content)
         except Refused as refused:
             return _refusal(module, request, refused)
         if outgoing is None:
@@ -130,13 +137,13 @@ def _sync_handler(module: ModuleType, original: Any, watch: _Watch) -> Any:
 
 def _async_handler(module: ModuleType, original: Any, watch: _Watch) -> Any:
     async def handle_async_request(self: Any, request: Any) -> Any:
-        operation = watch.operation_of(request)
-        if operation is None or _SEEN in request.extensions:
+        api = watch.api_of(request)
+        if api is None or _SEEN in request.extensions:
             return await original(self, request)
         content = await request.aread()
         began_ns = costs.now_ns()
         try:
-            outgoing = watch.begin_call(operation, request, content)
+            outgoing = watch.begin_call(api, request, content)
         except Refused as refused:
             return _refusal(module, request, refused)
         if outgoing is None:
@@ -188,6 +195,7 @@ def _answer(module: ModuleType, response: Any, call: Call, stream: Any) -> Any:
         headers.get("content-type", ""),
         headers.get("content-encoding", ""),
         line_of(response),
+        headers,
     )
     if call.rewrites:
         for name in _VOID_HEADERS:

@@ -35,13 +35,15 @@ Pictures = tuple[Mapping[str, Mapping[str, Any]], Sequence[str]]
 PHASE_WORDS = {
     "framework": "neither a call nor a tool was waited for: graph, libraries, the agent's own code",
     "client": "until the request was sent: opening or waiting for a connection",
+    "load": "the engine loaded the model",
     "queue": "the engine had the request and was not working on it",
     "prefill": "the engine read the prompt",
     "decode": "the engine generated tokens",
+    "inference": "prefill and decode, of an engine that does not tell them apart",
     "delivery": "the rest of a call with engine timing: HTTP both ways, parsing, tokenising",
     "tool": "a tool ran",
     "retry": "attempts that failed and were repeated, and the waiting between them",
-    "unaccounted": "the rest of a call without engine timing",
+    "unaccounted": "the rest of a call without engine timing, or what the engine does not tell",
 }
 
 

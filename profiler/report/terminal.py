@@ -19,6 +19,7 @@ from profiler.stats.quantiles import Quantile, chains_needed
 from profiler.store.manifest import Manifest, RecordingCost
 
 _BAR_WIDTH = 28
+_SELDOM = ("load", "inference")  # phases that few engines have: told where there is time in them
 _OF_CALLS = ("prompt", "growth", "cached", "output", "TTFT", "TPOT")
 _STEP_COLUMNS = ("#", "node", "chains", *_OF_CALLS, "time", "share", "cumulative")
 _TIME_COLUMNS = ("#", "node", "chains", "time", "share", "cumulative")
@@ -136,6 +137,8 @@ def _phase_table(summary: Summary) -> Table:
     mean = summary.total_ns / max(summary.chains - summary.failed, 1)
     largest = max(row.share for row in summary.phases)
     for row in summary.phases:
+        if row.phase in _SELDOM and not row.total_ns:
+            continue
         bar = "█" * round(_BAR_WIDTH * row.share / largest) if largest else ""
         table.add_row(row.phase, percent(row.share), duration(mean * row.share), Text(bar, style="cyan"))
     table.add_row("sum", "100%", duration(mean), Text("= end to end, exactly", style="dim"), style="bold")
@@ -190,7 +193,8 @@ def _conclusions(summary: Summary) -> list[str]:
         where = f"step {slow.position} ({slow.node})" if slow.node else f"call {slow.position}"
         task = f" of task {slow.task_id}" if slow.task_id else ""
         told = [f"first token after {duration(slow.ttft_ns)}"] if slow.ttft_ns is not None else []
-        engine = [("queue", slow.queue_ns), ("prefill", slow.prefill_ns), ("decode", slow.decode_ns)]
+        engine = [("load", slow.load_ns), ("queue", slow.queue_ns), ("prefill", slow.prefill_ns)]
+        engine += [("decode", slow.decode_ns), ("inference", slow.inference_ns)]
         told += [f"{name} {duration(value)}" for name, value in engine if value is not None]
         told += [plural(slow.output_tokens, "token")]
         lines.append(f"Slowest call: {where}{task}: {duration(slow.call_e2e_ns)} ({', '.join(told)})")

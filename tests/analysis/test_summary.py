@@ -42,6 +42,8 @@ def test_the_phases_are_as_worked_out_on_paper():
         "queue": 20,
         "prefill": 60,
         "decode": 200,
+        "load": 0,
+        "inference": 0,
         "delivery": 80,
         "tool": 90,
         "retry": 100,
@@ -125,6 +127,8 @@ def test_the_slowest_call_is_found_with_where_it_was():
         "queue_ns": None,
         "prefill_ns": None,
         "decode_ns": None,
+        "load_ns": None,
+        "inference_ns": None,
         "output_tokens": 1,
     }
 

@@ -50,6 +50,8 @@ def test_a_chains_row_is_as_worked_out_on_paper():
         "tool_ns": 90 * MS,
         "retry_ns": 0,
         "unaccounted_ns": 430 * MS,
+        "load_ns": 0,
+        "inference_ns": 0,
         "parallel": False,
         "gain_without_framework_ns": 110 * MS,
         "gain_without_client_ns": 10 * MS,
@@ -60,6 +62,8 @@ def test_a_chains_row_is_as_worked_out_on_paper():
         "gain_without_tool_ns": 90 * MS,
         "gain_without_retry_ns": 0,
         "gain_without_unaccounted_ns": 430 * MS,
+        "gain_without_load_ns": 0,
+        "gain_without_inference_ns": 0,
     }
     assert second["repeat"] == 2
     assert (second["calls"], second["failed_calls"], second["path_calls"]) == (3, 1, 2)
@@ -108,6 +112,10 @@ def test_a_calls_row_is_as_worked_out_on_paper():
         "path_decode_ns": 200 * MS,
         "path_delivery_ns": 80 * MS,
         "path_unaccounted_ns": 0,
+        "path_load_ns": 0,
+        "path_inference_ns": 0,
+        "load_ns": None,
+        "inference_ns": None,
         "path_retry_ns": 0,
         "slack_ns": 0,
         "drag_ns": 370 * MS,
@@ -119,6 +127,8 @@ def test_a_calls_row_is_as_worked_out_on_paper():
         "last_chunk_ns": 300 * MS,
         "distinct_arrivals": 3,
         "finish_reason": None,
+        "adapted": None,
+        "hidden_generation": False,
         "messages": None,
         "kept_messages": None,
         "previous_messages": None,

@@ -11,7 +11,7 @@ from recording import recorded
 
 from profiler import semconv as sc
 from profiler.record.digests import Digests, new_key
-from profiler.record.protocol import CHAT, TEXT
+from profiler.record.openai import OpenAiChat, OpenAiCompletion
 
 KEY = b"0123456789abcdef"
 USER = {"role": "user", "content": "hello"}
@@ -19,14 +19,17 @@ ANSWER = {"role": "assistant", "content": "good day"}
 TOOL = {"type": "function", "function": {"name": "search", "parameters": {"type": "object"}}}
 
 
-def of(body, operation=CHAT, key=KEY):
-    return Digests(key).of(operation, body)
+CHAT, TEXT = OpenAiChat(), OpenAiCompletion()
+
+
+def of(body, api=CHAT, key=KEY):
+    return Digests(key).of(*api.prompt(body))
 
 
 def test_a_prompt_that_grows_at_its_end_keeps_the_digests_before():
     digests = Digests(KEY)
-    first = digests.of(CHAT, {"messages": [USER]})
-    second = digests.of(CHAT, {"messages": [USER, ANSWER, USER]})
+    first = digests.of([USER])
+    second = digests.of([USER, ANSWER, USER])
     assert second[sc.MESSAGE_DIGESTS][:1] == first[sc.MESSAGE_DIGESTS]
     one, two, three = second[sc.MESSAGE_DIGESTS]
     assert one == three != two
@@ -80,7 +83,7 @@ def test_runs_do_not_share_a_key():
 def test_what_is_remembered_is_what_would_be_computed(messages):
     digests = Digests(KEY)
     for upto in range(len(messages) + 1):
-        assert digests.of(CHAT, {"messages": messages[:upto]}) == of({"messages": messages[:upto]})
+        assert digests.of(messages[:upto]) == of({"messages": messages[:upto]})
 
 
 def test_calls_carry_digests_of_what_they_sent_and_no_content():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from profiler.record.placement import place_phases
-from profiler.record.protocol import EngineTiming
+from profiler.record.timing import EngineTiming
 
 DURATIONS = st.integers(0, 60)
 

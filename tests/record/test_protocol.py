@@ -4,31 +4,32 @@ import json
 
 import pytest
 
-from profiler.record.protocol import (
-    EngineTiming,
-    Reply,
-    bears_token,
-    error_text,
-    operation_of,
-    parse_json,
-    vllm_timing,
-)
+from profiler.record.api import api_of
+from profiler.record.protocol import Reply, bears_token, error_text, parse_json
+from profiler.record.timing import EngineTiming, vllm_timing
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "operation"),
+    ("method", "path", "api"),
     [
-        ("POST", "/v1/chat/completions", "chat"),
-        ("POST", "/openai/deployments/x/chat/completions", "chat"),
-        ("POST", "/v1/completions", "text_completion"),
+        ("POST", "/v1/chat/completions", "openai.chat"),
+        ("POST", "/openai/deployments/x/chat/completions", "openai.chat"),
+        ("POST", "/v1/completions", "openai.completions"),
+        ("POST", "/generate", "tgi.generate"),
+        ("POST", "/behind/a/proxy/generate_stream", "tgi.generate_stream"),
+        ("POST", "/", "tgi.compatible"),
+        ("POST", "/api/chat", "ollama.chat"),
+        ("POST", "/ollama/api/generate", "ollama.generate"),
+        ("POST", "/api/embed", None),
+        ("POST", "/chat", None),
         ("GET", "/v1/chat/completions", None),
         ("POST", "/v1/embeddings", None),
         ("POST", "/v1/chat/completions/", None),
-        ("POST", "/", None),
     ],
 )
-def test_an_operation_is_known_by_method_and_path(method, path, operation):
-    assert operation_of(method, path) == operation
+def test_an_api_is_known_by_method_and_path(method, path, api):
+    found = api_of(method, path)
+    assert (found and found.name) == api
 
 
 @pytest.mark.parametrize(

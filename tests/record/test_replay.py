@@ -10,7 +10,7 @@ from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from profiler.record.protocol import CHAT, TEXT, bears_token
-from profiler.record.replay import StreamRewriter, adapt_request, body_from_stream, call_ids, rewrite_body
+from profiler.record.replay import StreamRewriter, Terms, adapt_request, body_from_stream, call_ids, rewrite_body
 from profiler.script import ScriptedCall, ToolCall
 
 WORDS = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
@@ -187,7 +187,7 @@ def test_ids_are_nine_letters_or_digits_and_depend_on_the_place_alone():
 
 def adapted(body, scripted=None, **options):
     given_body = copy.deepcopy(body)
-    found = adapt_request(body, scripted, **{"cache_salt": None, "seed": None, **options})
+    found = adapt_request(body, scripted, Terms(**options))
     assert body == given_body, "the agent's request is not changed"
     return found
 

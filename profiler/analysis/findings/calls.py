@@ -14,7 +14,7 @@ from profiler.analysis.measured import numbers
 from profiler.analysis.waterfall import bundled
 from profiler.analysis.wording import count, duration, percent, plural
 
-_PHASES = ("client", "queue", "prefill", "decode", "delivery", "unaccounted")
+_PHASES = ("client", "load", "queue", "prefill", "decode", "inference", "delivery", "unaccounted")
 _MOST_TAIL = 0.10  # of the calls: if more are slow, it is no tail
 _FAR = 6.0  # robust standard deviations
 _FAR_SHARE = 0.25  # of what is expected
@@ -245,6 +245,8 @@ def _tail_remedy(phase: str) -> str:
         return (
             "Look at the network, proxies and the machine at these times; send a second request after the usual time."
         )
+    if phase == "load":
+        return "Keep the model in memory (Ollama: OLLAMA_KEEP_ALIVE, or keep_alive in requests), and warm it up."
     return (
         "Look at the engine at these times: other load, preemption, garbage collection, throttling; hedge slow calls."
     )

@@ -89,15 +89,17 @@ function section(id, heading, lead, ...children) {
 const LOOKS = {
   framework: { color: "#8c939e", pattern: "none" },
   client: { color: "#56b4e9", pattern: "dots" },
+  load: { color: "#7a5195", pattern: "dots" },
   queue: { color: "#d55e00", pattern: "up" },
   prefill: { color: "#e69f00", pattern: "none" },
   decode: { color: "#0072b2", pattern: "none" },
+  inference: { color: "#3d5a80", pattern: "up" },
   delivery: { color: "#009e73", pattern: "down" },
   tool: { color: "#cc79a7", pattern: "none" },
   retry: { color: "#f0e442", pattern: "upright" },
   unaccounted: { color: "#d9d3b8", pattern: "level" },
 };
-const INK = { framework: "#000", client: "#000", queue: "#000", prefill: "#000", decode: "#fff", delivery: "#000",
+const INK = { framework: "#000", client: "#000", load: "#fff", inference: "#fff", queue: "#000", prefill: "#000", decode: "#fff", delivery: "#000",
   tool: "#000", retry: "#000", unaccounted: "#000" };
 
 const LINES = {

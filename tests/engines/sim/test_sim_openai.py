@@ -13,8 +13,9 @@ from profiler.engines.sim.openai_request import parse_chat, parse_completion
 from profiler.engines.sim.request import BadRequest, Served, Spent
 from profiler.engines.sim.speech import Answer, Piece, answer
 from profiler.engines.sim.traits import Traits
-from profiler.record.protocol import Reply, vllm_timing
+from profiler.record.protocol import Reply
 from profiler.record.sse import Decoder
+from profiler.record.timing import vllm_timing
 
 PLAIN = Traits()
 CALL = (Piece("tool", ""), Piece("tool", '{"a'), Piece("tool", '": 1}'))

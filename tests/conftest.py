@@ -11,6 +11,7 @@ from profiler.errors import EngineUnavailable
 
 # They start processes and servers and wait for them: seconds each, where the rest takes milliseconds.
 LIVE = (
+    "test_ab",
     "test_backend",
     "test_engine_command",
     "test_engine_process",

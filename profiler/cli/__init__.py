@@ -21,6 +21,7 @@ leave_at_once = False
 _COMMANDS = {
     "run": ("profiler.cli.run", "run", "Run an agent's chains on an engine, record them, report."),
     "report": ("profiler.cli.report", "report", "Print the report of a recorded run again."),
+    "ab": ("profiler.cli.ab", "ab", "Measure two engines, flags, agents or revisions interleaved."),
     "selftest": ("profiler.cli.selftest", "selftest", "Measure the error of the profiler's own figures."),
     "engine": ("profiler.cli.engine", "engine", "Install, inspect and serve local engines."),
 }

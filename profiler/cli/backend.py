@@ -33,17 +33,26 @@ def resolve_backend(options: Options, environ: Mapping[str, str]) -> Options:
             shown = normalise(address)  # refuses credentials, and does not repeat them
             note(f"attaching to {shown}, which OPENAI_BASE_URL names (--backend sim for the embedded engine)")
         elif options.base_url is None:
-            if options.vllm_python or options.no_provision or options.model:
-                given = "--model" if options.model else "--vllm-python" if options.vllm_python else "--no-provision"
+            given = "--model" if options.model else _of_a_start(options)
+            if given:
                 raise UsageError(f"{given} is for an engine that loads a model", remedy="add --backend vllm")
             options = replace(options, backend="sim")
             note("no engine was named: taking the embedded one (--backend vllm for a real one)")
     if options.backend != "sim" and of_sim:
         raise UsageError("--sim-… options are for the embedded engine", remedy="use --backend sim, or drop them")
-    if options.backend == "sim" and (options.base_url or options.vllm_python or options.no_provision):
-        given = "--base-url" if options.base_url else "--vllm-python" if options.vllm_python else "--no-provision"
+    given = "--base-url" if options.base_url else _of_a_start(options)
+    if options.backend == "sim" and given:
         raise UsageError(f"{given} is not for the embedded engine", remedy="drop it, or --backend sim")
     return options
+
+
+def _of_a_start(options: Options) -> str | None:
+    """An option that says how vLLM is started, if one is given."""
+    if options.vllm_python:
+        return "--vllm-python"
+    if options.no_provision:
+        return "--no-provision"
+    return "--engine-arg" if options.engine_args else None
 
 
 def engine_options(options: Options, environ: Mapping[str, str], folder: Path) -> EngineOptions:
@@ -54,8 +63,9 @@ def engine_options(options: Options, environ: Mapping[str, str], folder: Path) -
     """
     from profiler.engines import EngineOptions, SimOptions
 
-    if options.base_url and (options.vllm_python or options.no_provision):
-        raise UsageError("--vllm-python and --no-provision are for an engine that is started", remedy="drop --base-url")
+    given = _of_a_start(options)
+    if options.base_url and given:
+        raise UsageError(f"{given} is for an engine that is started", remedy="drop --base-url")
     if not math.isfinite(options.timeout):
         raise UsageError(f"--timeout {options.timeout} is no number of seconds", remedy="leave it out for 300")
     key = None
@@ -77,6 +87,7 @@ def engine_options(options: Options, environ: Mapping[str, str], folder: Path) -
         model=options.model,
         vllm_python=options.vllm_python,
         provision=not options.no_provision,
+        extra_args=options.engine_args,
         port=None if options.base_url else _free_port(),
         seed=options.seed,
         sim=SimOptions(

@@ -63,9 +63,9 @@ def report(manifest: Manifest, outcome: Outcome, folder: Path, *, output: str, r
     elif not loaded.tables.chains.empty:
         click.echo(render(loaded, output), nl=False)
     _show_failures(manifest)
-    note(f"\nrun kept in {_short(folder)}; the report again: profiler report {_short(folder)}")
+    note(f"\nrun kept in {shown_path(folder)}; the report again: profiler report {shown_path(folder)}")
     if output != "html":
-        note(f"with waterfalls, for a browser: profiler report {_short(folder)} --format html")
+        note(f"with waterfalls, for a browser: profiler report {shown_path(folder)} --format html")
     _show_export(manifest)
     show_metrics(manifest)
     if record_script is not None:
@@ -79,7 +79,7 @@ def report(manifest: Manifest, outcome: Outcome, folder: Path, *, output: str, r
     return EXIT_OK
 
 
-def _short(path: Path) -> str:
+def shown_path(path: Path) -> str:
     """As seen from the shell that started us."""
     start = os.environ.get("PWD", "")
     return str(path.relative_to(start)) if start and path.is_relative_to(start) else str(path)

@@ -38,6 +38,8 @@ Examples:
       the same on a local vLLM (provisioned on first use)
   profiler run agents/react.py --base-url http://gpu-box:8000/v1 --api-key-env VLLM_KEY --concurrency 8
       measures a vLLM that somebody runs
+  profiler run agents/react.py --backend vllm --engine-arg=--no-enable-prefix-caching
+      with a flag of vLLM's own
   profiler run my_agent.py:graph --input "What did we ship last week?" --repeat 10 --no-script
       an agent of your own, free running
   profiler run my_agent.py --tasks tasks.json --record-script my_agent.script.json
@@ -74,6 +76,7 @@ Examples:
     help="Python whose vLLM is started. [default: the one that `profiler engine install` made]",
 )
 @click.option("--no-provision", is_flag=True, help="Never install a vLLM; fail if there is none.")
+@click.option("--engine-arg", "engine_args", metavar="ARG", multiple=True, help="Passed on to the vLLM; repeatable.")
 @click.option(
     "--tasks", "tasks_path", metavar="FILE", type=_PATH, help="Tasks. [default: AGENT.tasks.json beside the agent]"
 )
@@ -163,6 +166,7 @@ Examples:
     show_default=True,
     help="Seed of the engine's weights and of sampling (plus one for each repetition).",
 )
+@click.option("--paced", type=(int, int), hidden=True, help="Two pipes of `profiler ab`: leave for chains, their ends.")
 @format_option
 def run(**options: object) -> int:
     """Run the chains of AGENT on an engine, record every call, and report where the time goes.

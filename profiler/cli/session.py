@@ -19,7 +19,7 @@ import profiler.cli
 from profiler.cli.backend import engine_options, resolve_backend
 from profiler.cli.ending import conclude, import_report, note, report
 from profiler.cli.metrics import RunMetrics, run_metrics
-from profiler.errors import UsageError
+from profiler.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
     from profiler.engines import Engine, EngineOptions
@@ -46,6 +46,7 @@ class Options:
     sim_faults: tuple[str, ...]
     vllm_python: Path | None
     no_provision: bool
+    engine_args: tuple[str, ...]
     tasks_path: Path | None
     task_ids: tuple[str, ...]
     inputs: tuple[str, ...]
@@ -65,6 +66,7 @@ class Options:
     capture_content: bool
     seed: int
     output: str
+    paced: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def run_session(options: Options, environ: MutableMapping[str, str]) -> int:
 
     path, _ = split_spec(options.agent)
     options = resolve_backend(options, environ)
-    tasks = _tasks(options, path)
+    tasks = tasks_of(options, path)
     pinned = _script(options, path, tasks)
     _check_record_script(options)
     with run_metrics(options) as metrics:
@@ -124,7 +126,8 @@ def tasks_file(agent: str) -> Path | None:
     return beside if path.name and beside.exists() else None
 
 
-def _tasks(options: Options, agent: Path) -> list[Task]:
+def tasks_of(options: Options, agent: Path) -> list[Task]:
+    """What the agent is to be asked."""
     from profiler.tasks import Task, choose_tasks, load_tasks
 
     if options.inputs:
@@ -275,6 +278,7 @@ def _record(
     from profiler.record import facts
     from profiler.record.chain import RecordingOptions, new_salt
     from profiler.record.live import LiveExport, endpoint_from_env
+    from profiler.record.pace import Pace
     from profiler.record.recorder import Recorder
     from profiler.record.runner import Plan, Runner
     from profiler.store.writer import RunWriter
@@ -303,6 +307,7 @@ def _record(
         if writer.broken is not None:
             raise writer.broken
 
+    pace = Pace(*options.paced) if options.paced else None
     began = time.monotonic()
     recorder = Recorder(service_name="agent", resource=resource, sinks=sinks)
     metrics.watch(engine, folder, recorder.clock.now_ns)
@@ -312,8 +317,9 @@ def _record(
             recorder,
             check_engine=engine.check,
             check_store=check_store,
-            on_chain=progress.chain,
+            on_chain=pace.ended if pace else progress.chain,
             supervised=engine.info.managed,
+            leave=pace.leave if pace else None,
         )
         with _output_aside():
             outcome = runner.run()
@@ -324,10 +330,15 @@ def _record(
     manifest.spans.started, manifest.spans.written = recorder.spans_started, writer.spans_written
     metrics.conclude(manifest, live)
     conclude(manifest, outcome)
+    if pace and outcome.fatal is None:  # whoever paced it has seen enough
+        manifest.chains.planned = manifest.chains.finished
     if writer.broken is not None:
         raise writer.broken
     writer.write_manifest(manifest)
     engine.release()
+    if pace:  # the report is of both runs, and another's
+        engine.close()
+        return EXIT_OK if outcome.fatal is None else outcome.fatal.exit_code
     import_report()
     engine.close()  # its log is whole now
     return report(manifest, outcome, folder, output=options.output, record_script=options.record_script)
@@ -363,7 +374,7 @@ def _manifest(
     flags = {
         name: str(value) if isinstance(value, Path) else value
         for name, value in dataclasses.asdict(options).items()
-        if name not in ("inputs", "otlp_endpoint")
+        if name not in ("inputs", "otlp_endpoint", "paced")
     }
     return Manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),

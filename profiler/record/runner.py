@@ -7,7 +7,7 @@ import gc
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -115,6 +115,7 @@ class Runner:
         check_store: Callable[[], None],
         on_chain: Callable[[ChainResult], None],
         supervised: bool = False,
+        leave: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         """Take what a run needs.
 
@@ -125,7 +126,9 @@ class Runner:
             check_store: raises StoreError if nothing can be written any more.
             on_chain: is told of each chain that has ended.
             supervised: `check_engine` notices the engine's death, so that a port which stays shut is no proof of it.
+            leave: is awaited before each chain; False if no more are to begin.
         """
+        self._leave = leave
         self._supervised = supervised
         self._plan = plan
         self._recorder = recorder
@@ -219,6 +222,8 @@ class Runner:
 
     async def _work(self, waiting: deque[Job]) -> None:
         while waiting and self._outcome.fatal is None:
+            if self._leave is not None and not await self._leave():
+                return
             job = waiting.popleft()
             await self._one_at_a_time()
             await self._run_chain(job)

@@ -1,0 +1,1 @@
+"""Two sides measured interleaved on one host: engines, flags, agents or revisions of a repository."""

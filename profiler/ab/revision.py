@@ -1,0 +1,163 @@
+"""A git revision of the agent's repository, in a worktree of its own, with an environment that suits it.
+
+Where the files that name dependencies are those of the working tree, the present interpreter is taken; otherwise an
+environment is made once for each set of such files, with the profiler and what they ask for, and kept in the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+import filelock
+
+from profiler.ab.side import Place
+from profiler.engines.cache import cache_root
+from profiler.errors import DataError, UsageError
+
+_NAMES: Final = (
+    "pyproject.toml",
+    "setup.py",
+    "setup.cfg",
+    "requirements.txt",
+    "constraints.txt",
+    "uv.lock",
+    "poetry.lock",
+)
+_COMPLETE: Final = ".complete"
+_DISTRIBUTION: Final = "agent-chain-profiler"
+_LAST_LINES: Final = 12
+_SHORT: Final = 12
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A revision that is checked out.
+
+    Attributes:
+        place: where to run it.
+        agent: the agent's file there.
+        commit: its full name.
+    """
+
+    place: Place
+    agent: Path
+    commit: str
+
+
+@contextmanager
+def checked_out(agent: Path, revision: str, progress: Callable[[str], None]) -> Iterator[Revision]:
+    """The agent's file as it was at a revision.
+
+    Args:
+        agent: the file as it is now.
+        revision: anything that git takes for a commit.
+        progress: takes a line of what is going on.
+
+    Raises:
+        UsageError: no repository, no such revision, or no such agent in it.
+        DataError: its environment cannot be made.
+    """
+    top = Path(_git(agent.parent, "rev-parse", "--show-toplevel", whose=f"{agent} is in no git repository"))
+    named = ["--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
+    commit = _git(top, "rev-parse", *named, whose=f"{top} has no revision {revision!r}")
+    inside = agent.resolve().relative_to(top.resolve())
+    folder = Path(tempfile.mkdtemp(prefix="profiler-ab-"))
+    tree = folder / commit[:_SHORT]
+    try:
+        _git(top, "worktree", "add", "--detach", str(tree), commit, whose="cannot make a worktree")
+        if not (tree / inside).is_file():
+            raise UsageError(
+                f"there is no {inside} at {revision} ({commit[:_SHORT]})",
+                remedy="name the agent as it was called then with --agent in that SPEC, or another revision",
+            )
+        here = Path.cwd().resolve()
+        below = here.relative_to(top.resolve()) if here.is_relative_to(top.resolve()) else Path()
+        cwd = tree / below if (tree / below).is_dir() else tree
+        python = _interpreter(top, tree, progress)
+        path = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")]))
+        yield Revision(Place(python, cwd, {"PYTHONPATH": path}), tree / inside, commit)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(UsageError):
+            _git(top, "worktree", "prune", whose="cannot tidy up")
+
+
+def _git(folder: Path, *arguments: str, whose: str) -> str:
+    git = shutil.which("git")
+    if git is None:
+        raise UsageError("revisions need git, and there is none", remedy="install git")
+    done = subprocess.run([git, "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UsageError(whose, remedy="see git log", details=done.stderr.strip()[-1000:])
+    return done.stdout.strip()
+
+
+def _interpreter(top: Path, tree: Path, progress: Callable[[str], None]) -> str:
+    now, then = _dependencies(top), _dependencies(tree)
+    if now == then:
+        return sys.executable
+    asked = {"python": sys.version, "profiler": _profiler(), "files": then}
+    key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
+    folder = cache_root() / "revisions" / key
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{folder}.lock"):
+        if not (folder / _COMPLETE).exists():
+            progress(f"its dependencies differ from the working tree's: making an environment in {folder}")
+            _build(folder, tree)
+    return str(folder / "bin" / "python")
+
+
+def _dependencies(folder: Path) -> dict[str, str]:
+    """The files that name dependencies, with their contents."""
+    found = {}
+    for name in _NAMES:
+        path = folder / name
+        if path.is_file():
+            found[name] = path.read_text(encoding="utf-8", errors="replace")
+    return found
+
+
+def _profiler() -> str:
+    """What pip is to install as the profiler: the checkout that is in use, or the released version."""
+    source = Path(__file__).parents[2]
+    if (source / "pyproject.toml").is_file():
+        return str(source)
+    return f"{_DISTRIBUTION}=={metadata.version(_DISTRIBUTION)}"
+
+
+def _build(folder: Path, tree: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    _run([sys.executable, "-m", "venv", str(folder)], "make an environment")
+    wanted: list[str] = [] if _is_profiler(tree) else [_profiler()]
+    if (tree / "requirements.txt").is_file():
+        wanted += ["-r", str(tree / "requirements.txt")]
+    if (tree / "pyproject.toml").is_file() or (tree / "setup.py").is_file():
+        wanted.append(str(tree))
+    if (tree / "constraints.txt").is_file():
+        wanted += ["-c", str(tree / "constraints.txt")]
+    install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", *wanted]
+    _run(install, "install what the revision needs")
+    (folder / _COMPLETE).touch()
+
+
+def _is_profiler(tree: Path) -> bool:
+    return (tree / "profiler" / "ab" / "side.py").is_file()
+
+
+def _run(command: Sequence[str], what: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-_LAST_LINES:])
+        raise DataError(f"cannot {what}", remedy="the last lines say why", details=last)

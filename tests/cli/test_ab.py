@@ -1,0 +1,94 @@
+"""`profiler ab` from the command line, on the embedded engine."""
+
+import json
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from cli_helpers import PLAIN_AGENT
+
+from profiler.store.reader import load_run
+
+ONE_CALL = PLAIN_AGENT.replace("range(2)", "range(1)")
+BOTH = "--backend sim --input one --input two --warmup 1 --no-script"
+
+
+def chains(folder):
+    return load_run(Path(folder)).tables.chains
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def repository(bench):
+    """A working tree whose agent makes two calls; the last commit's made one."""
+    git(bench.folder, "init", "--quiet")
+    bench.agent(ONE_CALL)
+    git(bench.folder, "add", "my_agent.py")
+    git(bench.folder, "commit", "--quiet", "--message", "one call")
+    bench.agent()
+    return bench
+
+
+def test_sides_take_turns_and_each_is_a_whole_run(bench):
+    done = bench.run("ab", bench.agent(), "--a", "", "--b", "", "--both", BOTH, "--rounds", "2", "--out", "both")
+    assert done.code == 0, done.err
+    sides = [chains("both/a"), chains("both/b")]
+    pieces = []
+    for name, table in zip("ab", sides, strict=True):
+        manifest = json.loads(Path(f"both/{name}/run.json").read_text(encoding="utf-8"))
+        assert manifest["status"] == "finished"
+        assert manifest["chains"] == {"planned": 4, "finished": 4, "failed": 0, "warmup": 1}
+        assert sorted(table[~table["warmup"]]["task_id"]) == ["input-1", "input-1", "input-2", "input-2"]
+        ends = table["start_ns"] + table["e2e_ns"]
+        pieces += [(start, end, name) for start, end in zip(table["start_ns"], ends, strict=True)]
+    pieces.sort()
+    assert all(end <= start for (_, end, _), (start, _, _) in pairwise(pieces))
+    order = "".join(name for _, _, name in pieces[2:])  # warm-up chains come first
+    rounds = [[order[at : at + 2] for at in range(begin, begin + 4, 2)] for begin in (0, 4)]
+    assert [pair[::-1] for pair in rounds[0]] == rounds[1]
+
+
+def test_a_revision_runs_as_it_was_and_leaves_nothing_behind(repository):
+    done = repository.run(
+        "ab", "my_agent.py", "--a", "--rev HEAD", "--b", "", "--both", BOTH, "--rounds", "2", "--out", "both"
+    )
+    assert done.code == 0, done.err
+    assert set(chains("both/a")["calls"]) == {1}
+    assert set(chains("both/b")["calls"]) == {2}
+    worktrees = subprocess.run(["git", "worktree", "list"], cwd=repository.folder, check=True, capture_output=True)
+    assert worktrees.stdout.count(b"\n") == 1
+
+
+def test_a_side_that_cannot_start_is_told_with_its_last_words(bench):
+    broken = bench.agent("import nothing_of_that_name\n", "broken.py")
+    done = bench.run("ab", bench.agent(), "--a", "", "--b", f"--agent {broken}", "--both", BOTH, "--out", "both")
+    assert done.code == 2
+    assert "side B ended with exit code 2" in done.err
+    assert "nothing_of_that_name" in done.err
+    assert "b.log" in done.err
+
+
+def refused(bench, *arguments):
+    done = bench.run("ab", *arguments)
+    assert done.code == 2
+    return done.err
+
+
+def test_what_is_wrong_is_told_before_anything_starts(repository):
+    agent = "my_agent.py"
+    assert "--a: " in refused(repository, agent, "--a", "--no-such-option", "--b", "")
+    assert "no revision 'nowhere'" in refused(repository, agent, "--a", "--rev nowhere", "--b", "", "--both", BOTH)
+    assert "different tasks" in refused(repository, agent, "--a", "--input x", "--b", "--input x --input y")
+    repository.agent(name="later.py")
+    assert "there is no later.py at HEAD" in refused(
+        repository, "later.py", "--a", "--rev HEAD", "--b", "", "--both", BOTH
+    )
+    (repository.folder / "both").mkdir()
+    taken = refused(repository, agent, "--a", "", "--b", "", "--both", BOTH, "--out", "both")
+    assert "exists already" in taken
+    assert not list(repository.folder.glob("traces/*"))

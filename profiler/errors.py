@@ -9,6 +9,7 @@
     ├── EngineError           4   no engine to talk to
     │   ├── EngineUnavailable 4   it cannot be reached, started or provisioned
     │   └── EngineDied        4   it was there and is gone
+    ├── BackendUnavailable    4   a collector or a trace viewer cannot be reached, or refuses
     └── Interrupted         130   Ctrl-C
 
 A message says what is wrong, with which file or address; the remedy says what to do next.
@@ -77,6 +78,12 @@ class EngineUnavailable(EngineError):
 
 class EngineDied(EngineError):
     """The engine was there and is gone."""
+
+
+class BackendUnavailable(ProfilerError):
+    """A collector or a trace viewer cannot be reached, or refuses."""
+
+    exit_code = EXIT_ENGINE
 
 
 class Interrupted(ProfilerError):

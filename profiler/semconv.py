@@ -90,6 +90,14 @@ ENGINE_INFERENCE_NS: Final = "profiler.engine.inference_ns"  # prefill and decod
 ENGINE_PRECISION_NS: Final = "profiler.engine.timing_precision_ns"  # durations are cut off to whole multiples of it
 PHASE: Final = "profiler.phase"  # on the synthesised spans: one of ENGINE_PHASES
 
+# --- on exported copies alone: what was changed for viewers, so that an import can undo it ------------------
+EXPORT_START_NS: Final = "profiler.export.start_ns"  # the recorded start, epoch nanoseconds
+EXPORT_END_NS: Final = "profiler.export.end_ns"  # the recorded end, epoch nanoseconds
+EXPORT_PARENT: Final = "profiler.export.parent_id"  # the recorded parent, hexadecimal
+EXPORT_ARRAYS: Final = "profiler.export.arrays"  # in Jaeger's JSON: attributes that are arrays, written as texts
+EXPORT_SERVICE: Final = "profiler.export.service"  # on the resource: the recorded service.name
+SERVICE_NAME: Final = "service.name"  # on the resource
+
 # What the analysis computes with must be what it should be, whoever recorded it.
 COUNTS: Final = frozenset(
     {

@@ -66,6 +66,7 @@ def test_a_pure_module_does_not_print_or_open_files(path):
         ("stats", ("profiler.analysis", "profiler.report", "profiler.store")),
         ("analysis", ("profiler.report", "profiler.store")),
         ("store", ("profiler.report", "profiler.record", "profiler.engines", "profiler.cli")),
+        ("exchange", ("profiler.report", "profiler.record", "profiler.engines", "profiler.cli")),
         ("record", ("profiler.report", "profiler.cli")),
         ("metrics", ("profiler.report", "profiler.cli", "profiler.selftest")),
         ("engines", ("profiler.report", "profiler.cli", "profiler.analysis")),

@@ -22,6 +22,9 @@ _COMMANDS = {
     "run": ("profiler.cli.run", "run", "Run an agent's chains on an engine, record them, report."),
     "report": ("profiler.cli.report", "report", "Print the report of a recorded run again."),
     "ab": ("profiler.cli.ab", "ab", "Measure two engines, flags, agents or revisions interleaved."),
+    "export": ("profiler.cli.export", "export", "Send a run to Jaeger or a collector, or write it in another format."),
+    "import": ("profiler.cli.import_", "import_", "Make a run of traces from Jaeger or from a file."),
+    "jaeger": ("profiler.cli.jaeger", "jaeger", "Start a Jaeger to look at traces in."),
     "selftest": ("profiler.cli.selftest", "selftest", "Measure the error of the profiler's own figures."),
     "engine": ("profiler.cli.engine", "engine", "Install, inspect and serve local engines."),
 }

@@ -42,13 +42,22 @@ class SpanCounts(BaseModel):
 
 
 class Export(BaseModel):
-    """What became of the live export."""
+    """What became of the live export, or of the last one afterwards."""
 
     endpoint: str
     protocol: str
     sent: int = 0
     not_sent: int = 0
     error: str | None = None
+    viewer: str | None = None  # where to look at it: the address of a Jaeger
+
+
+class Imported(BaseModel):
+    """Where the spans of a run came from that was recorded elsewhere."""
+
+    source: str
+    asked: dict[str, Any] = Field(default_factory=dict)
+    duplicates: int = 0  # spans that came more than once
 
 
 class EngineMetrics(BaseModel):
@@ -114,6 +123,7 @@ class Manifest(BaseModel):
     export: Export | None = None
     metrics_export: Export | None = None  # counted in measurements
     engine_metrics: EngineMetrics | None = None
+    imported: Imported | None = None
     loop_lag: LoopLag | None = None
     suspect: list[str] = Field(default_factory=list)  # reasons to doubt the figures' exactness
     recording_cost: RecordingCost | None = None

@@ -71,17 +71,26 @@ class RunWriter:
         Raises:
             StoreError: it cannot be written.
         """
-        target = self.folder / MANIFEST_FILE
-        temporary = target.with_suffix(".json.new")
-        try:
-            text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-            temporary.write_bytes(text.encode(*_UTF8))
-            os.replace(temporary, target)  # noqa: PTH105 - atomic, also over an existing file
-        except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
-            raise StoreError(f"cannot write {target}: {error.strerror}", remedy="free some space") from error
+        write_manifest(self.folder, manifest)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Replace the `run.json` of a run's folder as a whole.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    target = folder / MANIFEST_FILE
+    temporary = target.with_suffix(".json.new")
+    try:
+        text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+        temporary.write_bytes(text.encode(*_UTF8))
+        os.replace(temporary, target)  # noqa: PTH105 - atomic, also over an existing file
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        raise StoreError(f"cannot write {target}: {error.strerror}", remedy="free some space") from error

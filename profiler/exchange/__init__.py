@@ -1,0 +1,1 @@
+"""Traces to and from other programs: Jaeger, files of other formats, OTLP collectors."""

@@ -23,6 +23,7 @@ LIVE = (
     "test_report_in_browser",
     "test_report_command",
     "test_run",
+    "test_run_metrics",
     "test_run_with_faults",
     "test_selftest",
     "test_sim_server",

@@ -12,7 +12,7 @@ import time
 
 import click
 import pytest
-from cli_helpers import PLAIN_AGENT, ROOT, start
+from cli_helpers import PLAIN_AGENT, ROOT, start, wait_for_lines
 from loopback import Behaviour, serve
 
 from profiler.cli.run import complete_task
@@ -291,15 +291,6 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_written(bench):
     kept = load_run(bench.folder / "out")
     assert len(kept.traces) > 1
     assert any("cut off" in note for note in kept.notes)
-
-
-def wait_for_lines(path, lines: int, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if path.exists() and path.read_bytes().count(b"\n") >= lines:
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{path} did not get {lines} lines")
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "interrupted")])

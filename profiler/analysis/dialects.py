@@ -94,7 +94,7 @@ def kind_of(span: Span) -> int:
             kind = kinds.get(value.upper() if name == OPENINFERENCE_KIND else value.lower())
             if kind is not None:
                 return kind
-    if any(_LATENCY + part in span.attributes for part in _ENGINE_TIMES):
+    if engine_source(span.attributes):
         return ENGINE
     if text(get(sc.TOOL_NAME)):
         return TOOL
@@ -212,11 +212,16 @@ _FINISH = (
     "llm.response.finish_reason",
 )
 _TOOL = (sc.TOOL_NAME, "tool.name", "traceloop.entity.name")
-_ENGINE_TIMES = {
-    "time_in_queue": sc.ENGINE_QUEUE_NS,
-    "time_in_model_prefill": sc.ENGINE_PREFILL_NS,
-    "time_in_model_decode": sc.ENGINE_DECODE_NS,
+_VLLM_TIMES: Final = {
+    _LATENCY + "time_in_queue": sc.ENGINE_QUEUE_NS,
+    _LATENCY + "time_in_model_prefill": sc.ENGINE_PREFILL_NS,
+    _LATENCY + "time_in_model_decode": sc.ENGINE_DECODE_NS,
 }
+PHASES_BACKWARDS: Final = (
+    ("decode", sc.ENGINE_DECODE_NS),
+    ("prefill", sc.ENGINE_PREFILL_NS),
+    ("queue", sc.ENGINE_QUEUE_NS),
+)
 
 
 def translated(span: Span, kind: int) -> Mapping[str, Value]:
@@ -304,9 +309,14 @@ def node_of(attributes: Mapping[str, Value]) -> Node | None:
     return Node(name, number(metadata.get("langgraph_step")), text(metadata.get("langgraph_checkpoint_ns")))
 
 
+def engine_source(attributes: Mapping[str, Value]) -> str | None:
+    """Under which name the timing that an engine's own span of a request has is known; None for any other span."""
+    return "vllm.spans" if not _VLLM_TIMES.keys().isdisjoint(attributes) else None
+
+
 def engine_times(attributes: Mapping[str, Value]) -> dict[str, int]:
-    """Durations that vLLM's own span of a request gives, under our names."""
-    found = {ours: nanoseconds(attributes.get(_LATENCY + theirs)) for theirs, ours in _ENGINE_TIMES.items()}
+    """Durations that an engine's own span of a request gives, under our names."""
+    found = {ours: nanoseconds(attributes.get(theirs)) for theirs, ours in _VLLM_TIMES.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -3,8 +3,8 @@
     spans  ->  adopt  ->  build_trace  ->  as for our own
 
 Names and kinds are translated (`dialects.py`), a call that two layers record is made one (`twins.py`), node spans
-become steps, vLLM's own span below a call becomes its engine timing. What nobody recorded stays missing, and `missing`
-says what that is. docs/foreign.md has the tables.
+become steps, an engine's own span below a call becomes its engine timing (`engine_spans.py`). What nobody recorded
+stays missing, and `missing` says what that is. docs/foreign.md has the tables.
 """
 
 from __future__ import annotations
@@ -16,17 +16,15 @@ from typing import Final, NamedTuple
 from profiler import semconv as sc
 from profiler.analysis import dialects
 from profiler.analysis.dialects import AGENT, CALL, ENGINE, OTHER, TASK, TOOL
+from profiler.analysis.engine_spans import joined, timed
 from profiler.analysis.lineage import nearest, parents
 from profiler.analysis.model import Repair, Span, Trace, Value
 from profiler.analysis.tree import build_trace
 from profiler.analysis.twins import merged
 
-ENGINE_SOURCE: Final = "vllm.spans"
 FOREIGN: Final = "foreign-"  # begins the kind of the repair that tells of an adoption: foreign-genai …
 
 _OURS: Final = (sc.TASK_ID, sc.CALL_ORDINAL, sc.STEP_NODE)
-_BETWEEN_NS: Final = 1000  # Jaeger skips a sibling that begins exactly where another ends
-
 _NO_SENDING = "when requests were sent (connecting counts as waiting for the engine)"
 _NO_ENGINE = "engine timing"
 NO_FIRST: Final = "first tokens"
@@ -51,19 +49,22 @@ def trace_of(spans: Sequence[Span]) -> Trace | None:
     """One trace's spans as a tree, whoever recorded them; None if there is no root, or nothing of a run."""
     adopted = adopt(spans)
     trace = build_trace(adopted.spans)
-    if trace is None or adopted.convention is None:
-        return trace
+    if trace is None:
+        return None
+    if adopted.convention is None:
+        return replace(trace, repairs=(*adopted.repairs, *trace.repairs)) if adopted.repairs else trace
     told = Repair(FOREIGN + adopted.convention, trace.root.span_id, "; ".join(adopted.missing))
     return replace(trace, repairs=(told, *adopted.repairs, *trace.repairs))
 
 
 def adopt(spans: Sequence[Span]) -> Adopted:
-    """Translate one trace's spans; our own are handed back as they are.
+    """Translate one trace's spans; our own are handed back as they are, but for what engines' spans say of calls.
 
     Originals are never changed. Nothing that may stand in a span raises.
     """
     if not spans or _are_ours(spans):
-        return Adopted(spans, None, ())
+        found, told = joined(spans)
+        return Adopted(found, None, (), told)
     conventions = [dialects.convention_of(span.attributes) for span in spans]
     known = {name for name in conventions if name is not None}
     if not known:
@@ -123,11 +124,11 @@ def _with_engine_times(spans: Sequence[Span], kinds: list[int]) -> list[Span]:
             for at in requests:
                 attributes = {sc.OPERATION: sc.OP_CHAT, **dialects.translated(spans[at], CALL)}
                 found[at] = spans[at]._replace(attributes=attributes)
-                found += _timed(found, at, at)
+                found += timed(found, at, at)
         elif len(requests) == 1:
             holder = _holder(found, lineage, requests[0], call)
             found[requests[0]] = found[requests[0]]._replace(parent_id=found[holder].span_id)
-            found += _timed(found, call, requests[0])
+            found += timed(found, call, requests[0])
     return found
 
 
@@ -141,39 +142,6 @@ def _holder(spans: Sequence[Span], above: Sequence[int], request: int, call: int
     while at != call and spans[at].duration_ns < spans[request].duration_ns:
         at = above[at]
     return at
-
-
-def _timed(found: list[Span], call: int, request: int) -> list[Span]:
-    """Give the call its engine timing; the spans of its phases."""
-    engine = found[request]
-    times = dialects.engine_times(engine.attributes)
-    told = dialects.translated(engine, CALL)
-    counts = {name: told[name] for name in (sc.INPUT_TOKENS, sc.OUTPUT_TOKENS, sc.CACHED_TOKENS) if name in told}
-    timing = {**counts, **times, **found[call].attributes, sc.ENGINE_SOURCE: ENGINE_SOURCE}
-    found[call] = found[call]._replace(attributes=timing)
-    made = []
-    end = dialects.engine_end_ns(engine)
-    for phase, name in (
-        ("decode", sc.ENGINE_DECODE_NS),
-        ("prefill", sc.ENGINE_PREFILL_NS),
-        ("queue", sc.ENGINE_QUEUE_NS),
-    ):
-        start = max(end - times.get(name, 0), engine.start_ns)
-        if name in times and start < end:
-            made.append(
-                Span(
-                    engine.trace_id,
-                    f"{engine.span_id}-{phase}",
-                    engine.span_id,
-                    phase,
-                    start,
-                    end,
-                    {sc.PHASE: phase},
-                    service=engine.service,
-                )
-            )
-            end = start - _BETWEEN_NS
-    return made
 
 
 # --- steps -----------------------------------------------------------------------------------------------

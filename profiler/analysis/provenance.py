@@ -14,6 +14,7 @@ model and the same tokens, or failed like it; each call has one at most.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
@@ -24,12 +25,15 @@ import pandas as pd
 
 from profiler.analysis.columns import Tables
 from profiler.analysis.dialects import TITLES
+from profiler.analysis.engine_spans import DISAGREES
 from profiler.analysis.foreign import FOREIGN, NO_FIRST
 from profiler.analysis.twins import MERGED, WRAPPER
 
 _SLIP_NS: Final = 1_000_000  # two layers read the clock one after the other
 _MOST_LOOKED_AT: Final = 1000  # calls that began before, for one trace
-OF_ADOPTION: Final = (MERGED, WRAPPER)
+OF_ADOPTION: Final = (MERGED, WRAPPER, DISAGREES)
+CLOCK: Final = "clock-skew"
+_MOVED: Final = re.compile(r"moved by ([+-]\d+) ns")
 
 
 def is_of_adoption(kinds: pd.Series) -> pd.Series:
@@ -55,6 +59,32 @@ def provenance(repairs: pd.DataFrame) -> Iterator[str]:
     wrappers = int(repairs.loc[repairs["kind"] == WRAPPER, "count"].sum())
     if wrappers:
         yield f"calls that hold several calls are not counted themselves: {wrappers}"
+    disagreeing = repairs[repairs["kind"] == DISAGREES]
+    if len(disagreeing):
+        number = int(disagreeing["count"].sum())
+        of = "1 call" if number == 1 else f"{number} calls"
+        example = disagreeing["detail"].iloc[0]
+        yield f"the engine's timing in its answer and in its span differ by over 1 ms for {of}: {example}"
+    yield from _clocks(repairs[repairs["kind"] == CLOCK])
+
+
+def _clocks(repairs: pd.DataFrame) -> Iterator[str]:
+    """By what spans of other hosts had to be moved: the least that fits is as much as is known of their clocks."""
+    moved = [int(found[1]) for detail in repairs["detail"] if (found := _MOVED.search(detail))]
+    if not moved:
+        return
+    least, most = sorted((min(moved, key=abs), max(moved, key=abs)), key=abs)
+    by = _seconds(least) if least == most else f"{_seconds(least)} to {_seconds(most)}"
+    chains = "1 chain" if len(moved) == 1 else f"{len(moved)} chains"
+    yield (
+        f"another host's clock differs: its spans are moved by {by} in {chains}, the least that fits them into "
+        "the calls that they answer"
+    )
+
+
+def _seconds(ns: int) -> str:
+    """With a sign; as many digits as tell something."""
+    return f"{ns / 1e9:+.3f} s" if abs(ns) >= 10**8 else f"{ns / 1e6:+.3f} ms"
 
 
 def _lacking(details: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from profiler.analysis.compounding import Compounding, compounding_of
+from profiler.analysis.engine_spans import DISAGREES, JOIN
 from profiler.analysis.phases import PHASES
 from profiler.analysis.tables import Tables
 from profiler.stats.quantiles import Quantile, quantile
@@ -102,6 +104,9 @@ class Summary:
     failed_tools: int
     joined_calls: int  # calls with engine timing
     timing_sources: Sequence[str]
+    timing_coverage: Sequence[tuple[str, int]]  # of each of these, for how many calls
+    twice_timed_calls: int  # in the answer and in the engine's own span
+    disagreeing_calls: int  # of these, by more than a millisecond
     unstreamed_calls: int
     cached_known_calls: int
     late_first_chunks: int  # more than LATE_NS after what queue and prefill explain
@@ -120,6 +125,10 @@ def summarise(tables: Tables) -> Summary:
     answered = calls[~calls["failed"]]
     e2e = [float(value) for value in good["e2e_ns"]]
     total = int(good["e2e_ns"].sum())
+    sources = answered["timing_source"].dropna().value_counts()
+    coverage = Counter[str]()
+    for told, number in sources.items():
+        coverage.update(dict.fromkeys(str(told).split(JOIN), int(number)))
     return Summary(
         chains=len(measured),
         failed=int(measured["failed"].sum()),
@@ -138,7 +147,10 @@ def summarise(tables: Tables) -> Summary:
         failed_calls=int(calls["failed"].sum()),
         failed_tools=int(good["failed_tools"].sum()),
         joined_calls=int(answered["timing_source"].notna().sum()),
-        timing_sources=tuple(sorted(answered["timing_source"].dropna().unique())),
+        timing_sources=tuple(sorted(coverage)),
+        timing_coverage=tuple(sorted(coverage.items())),
+        twice_timed_calls=sum(int(number) for told, number in sources.items() if JOIN in str(told)),
+        disagreeing_calls=_disagreeing(tables, good),
         unstreamed_calls=int((~answered["stream"]).sum()),
         cached_known_calls=int(answered["cached_tokens"].notna().sum()),
         late_first_chunks=_late_first_chunks(answered),
@@ -150,6 +162,11 @@ def summarise(tables: Tables) -> Summary:
             for name, number in measured[measured["failed"]]["error_type"].fillna("error").value_counts().items()
         ),
     )
+
+
+def _disagreeing(tables: Tables, chains: pd.DataFrame) -> int:
+    found = tables.repairs[tables.repairs["kind"] == DISAGREES]
+    return int(found.loc[found["trace_id"].isin(chains["trace_id"]), "count"].sum())
 
 
 def _off_script(calls: pd.DataFrame) -> OffScript | None:

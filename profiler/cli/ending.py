@@ -52,6 +52,7 @@ def report(manifest: Manifest, outcome: Outcome, folder: Path, *, output: str, r
     Raises:
         ProfilerError: why the run ended early, did not fit its script, or has no good chain.
     """
+    from profiler.cli import engine_spans
     from profiler.cli.metrics import show_metrics
     from profiler.cli.report import render, write_html
     from profiler.store.reader import load_run
@@ -68,6 +69,7 @@ def report(manifest: Manifest, outcome: Outcome, folder: Path, *, output: str, r
         note(f"with waterfalls, for a browser: profiler report {shown_path(folder)} --format html")
     _show_export(manifest)
     show_metrics(manifest)
+    engine_spans.show(manifest.engine_spans)
     if record_script is not None:
         _write_script(record_script, outcome)
     if outcome.fatal is not None:

@@ -154,6 +154,14 @@ Examples:
     help="Seconds between looks at the engine's own /metrics (requests running and waiting, cache); 0 for none.",
 )
 @click.option(
+    "--engine-spans",
+    metavar="WHERE",
+    default="auto",
+    show_default=True,
+    help="Take the engine's own spans over OTLP and keep them with the chains'. auto: of a vLLM that is started; "
+    "on: of the embedded engine too, and of an attached one (port 4317); off; or a port (or host:port) to listen on.",
+)
+@click.option(
     "--capture-content",
     is_flag=True,
     help="Record prompts and answers. [default: OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT]",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import profiler.cli
+from profiler.cli import engine_spans
 from profiler.cli.backend import engine_options, resolve_backend
 from profiler.cli.ending import conclude, import_report, note, report
 from profiler.cli.metrics import RunMetrics, run_metrics
@@ -23,6 +24,7 @@ from profiler.errors import EXIT_OK, UsageError
 
 if TYPE_CHECKING:
     from profiler.engines import Engine, EngineOptions
+    from profiler.receive.receiver import SpanReceiver
     from profiler.record.agent import Agent
     from profiler.script import Script
     from profiler.store.manifest import Manifest
@@ -63,6 +65,7 @@ class Options:
     otlp_endpoint: str | None
     prometheus: int | None
     engine_metrics: float
+    engine_spans: str
     capture_content: bool
     seed: int
     output: str
@@ -94,6 +97,7 @@ def run_session(options: Options, environ: MutableMapping[str, str]) -> int:
 
     path, _ = split_spec(options.agent)
     options = resolve_backend(options, environ)
+    engine_spans.check_value(options.engine_spans)
     tasks = tasks_of(options, path)
     pinned = _script(options, path, tasks)
     _check_record_script(options)
@@ -106,8 +110,11 @@ def run_session(options: Options, environ: MutableMapping[str, str]) -> int:
         )
         try:
             chosen = engine_options(options, environ, folder)
-            with _engine_and_agent(options, chosen, folder, environ) as (engine, agent):
-                return _record(options, engine, agent, tasks, pinned, folder, metrics)
+            with (
+                engine_spans.receiving(options.engine_spans, chosen) as (receiver, chosen),
+                _engine_and_agent(options, chosen, folder, environ) as (engine, agent),
+            ):
+                return _record(options, engine, agent, tasks, pinned, folder, metrics, receiver)
         finally:
             _remove_if_empty(folder)
 
@@ -273,6 +280,7 @@ def _record(
     pinned: Pinned | None,
     folder: Path,
     metrics: RunMetrics,
+    receiver: SpanReceiver | None,
 ) -> int:
     from profiler.cli.progress import Progress
     from profiler.record import facts
@@ -301,7 +309,8 @@ def _record(
     live = LiveExport(endpoint) if endpoint else None
     resource = {"profiler.run": folder.name, "host.name": facts.host_name()}
     of_metrics = metrics.sinks({"service.name": "agent", "service.instance.id": folder.name, **resource})
-    sinks: list[Callable[..., None]] = [writer.write_chain, *([live.offer] if live else []), *of_metrics]
+    after_writing = [*([receiver.chain] if receiver else []), *([live.offer] if live else []), *of_metrics]
+    sinks: list[Callable[..., None]] = [writer.write_chain, *after_writing]
 
     def check_store() -> None:
         if writer.broken is not None:
@@ -311,6 +320,7 @@ def _record(
     began = time.monotonic()
     recorder = Recorder(service_name="agent", resource=resource, sinks=sinks)
     metrics.watch(engine, folder, recorder.clock.now_ns)
+    engine_spans.begin(receiver, recorder, writer)
     with recorder, Progress(len(plan.jobs()) + plan.warmup) as progress:
         runner = Runner(
             plan,
@@ -325,8 +335,9 @@ def _record(
             outcome = runner.run()
     if outcome.abandoned:
         profiler.cli.leave_at_once = True
-    writer.close()
     manifest.wall_s = round(time.monotonic() - began, 3)
+    engine_spans.settle(receiver, engine, manifest, broken_off=outcome.fatal is not None)
+    writer.close()
     manifest.spans.started, manifest.spans.written = recorder.spans_started, writer.spans_written
     metrics.conclude(manifest, live)
     conclude(manifest, outcome)

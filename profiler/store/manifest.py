@@ -72,6 +72,32 @@ class EngineMetrics(BaseModel):
     error: str | None = None  # why there are none, or why the last that failed did
 
 
+class EngineSpans(BaseModel):
+    """What the engine sent of its own spans while the run went on, and what became of it."""
+
+    endpoint: str  # where it was to send them
+    requests: dict[str, int] = Field(default_factory=dict)  # by protocol: grpc, http
+    received: int = 0  # spans
+    kept: int = 0  # of the run's traces: in spans.jsonl, not among `spans`
+    other: int = 0  # of other traces
+    malformed: int = 0  # without ids or times
+    dropped: int = 0  # of chains that never ended, beyond what is held, or the disk failed
+    refused: dict[str, int] = Field(default_factory=dict)  # requests that were not taken, by reason
+    calls: int = 0  # that were answered
+    joined: int = 0  # of these, with a span of the engine right below them
+    waited_s: Figure = 0.0  # at the end, for the last ones
+
+
+class LoadingSpan(BaseModel):
+    """A part of the engine's start, as it told itself."""
+
+    name: str
+    process: str
+    start_s: Figure  # after the first
+    seconds: Figure
+    depth: int = 0  # in how many others it is
+
+
 class LoopLag(BaseModel):
     """How late the event loop was for a timer, over the run."""
 
@@ -124,6 +150,8 @@ class Manifest(BaseModel):
     metrics_export: Export | None = None  # counted in measurements
     engine_metrics: EngineMetrics | None = None
     imported: Imported | None = None
+    engine_spans: EngineSpans | None = None  # None if none were asked for
+    loading: list[LoadingSpan] = Field(default_factory=list)
     loop_lag: LoopLag | None = None
     suspect: list[str] = Field(default_factory=list)  # reasons to doubt the figures' exactness
     recording_cost: RecordingCost | None = None

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from profiler.analysis.columns import Tables
 from profiler.analysis.load import with_load
 from profiler.analysis.model import Trace
-from profiler.analysis.provenance import is_of_adoption, provenance, without_strangers, without_twins
+from profiler.analysis.provenance import CLOCK, is_of_adoption, provenance, without_strangers, without_twins
 from profiler.errors import DataError
 from profiler.store import arrow, cache
 from profiler.store.engine_metrics import read_samples
@@ -151,7 +151,8 @@ def _notes(spans: Path, content: Content, tables: Tables) -> Iterator[str]:
         yield f"the last line of {spans.name} is cut off: left out"
     foreign = list(provenance(tables.repairs))
     yield from foreign
-    repairs = tables.repairs[~is_of_adoption(tables.repairs["kind"])]
+    kinds = tables.repairs["kind"]
+    repairs = tables.repairs[~is_of_adoption(kinds) & (kinds != CLOCK)]  # a clock that is off is so in every trace
     for trace_id, count, detail in zip(repairs["trace_id"], repairs["count"], repairs["detail"], strict=True):
         more = "" if count == 1 else f" ({count - 1} more such in this trace)"
         yield f"trace {trace_id}: {detail}{more}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -47,23 +48,30 @@ class RunWriter:
         self.spans_written = 0
         self.broken: StoreError | None = None
         self._file = (folder / SPANS_FILE).open("ab", buffering=0)
+        self._whole_lines = threading.Lock()  # chains and spans of the engine come from different threads
 
     def write_chain(self, spans: Sequence[ReadableSpan]) -> None:
         """Append one chain's spans as one line. After a failure it writes nothing more: see `broken`."""
-        if self.broken is not None:
-            return
-        line = memoryview(encode(spans))
-        try:
-            while line:
-                line = line[self._file.write(line) :]
-        except OSError as error:
-            self.broken = StoreError(
-                f"cannot write to {self.folder / SPANS_FILE}: {error.strerror}",
-                remedy="free some space or choose another folder with --out; "
-                f"the {self.spans_written} spans written before are kept",
-            )
-            return
-        self.spans_written += len(spans)
+        if self.broken is None and self.write_line(encode(spans)):
+            self.spans_written += len(spans)
+
+    def write_line(self, line: bytes) -> bool:
+        """Append a line of OTLP JSON, such as spans that an engine sent; whether it was written."""
+        left = memoryview(line)
+        with self._whole_lines:
+            if self.broken is not None or self._file.closed:
+                return False
+            try:
+                while left:
+                    left = left[self._file.write(left) :]
+            except OSError as error:
+                self.broken = StoreError(
+                    f"cannot write to {self.folder / SPANS_FILE}: {error.strerror}",
+                    remedy="free some space or choose another folder with --out; "
+                    f"the {self.spans_written} spans written before are kept",
+                )
+                return False
+        return True
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Replace `run.json` as a whole.
@@ -75,7 +83,8 @@ class RunWriter:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with self._whole_lines:
+            self._file.close()
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

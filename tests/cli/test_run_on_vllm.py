@@ -15,6 +15,7 @@ from cli_helpers import ROOT, Result, start
 
 from profiler import semconv as sc
 from profiler.analysis import critical_path, phases
+from profiler.analysis.reconcile import cross_check
 from profiler.store.reader import load_run
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -70,7 +71,8 @@ def check_run(folder: Path) -> dict:
     run = load_run(folder)
     assert not run.notes
     assert manifest["spans"]["started"] == manifest["spans"]["written"]
-    assert manifest["spans"]["written"] == sum(len(trace.spans) for trace in run.traces)
+    of_engine = (manifest["engine_spans"] or {}).get("kept", 0)
+    assert manifest["spans"]["written"] + of_engine == sum(len(trace.spans) for trace in run.traces)
     for trace in run.traces:
         sections = critical_path.critical_path(trace)
         critical_path.check(trace, sections)
@@ -98,7 +100,7 @@ def test_a_run_starts_measures_and_stops_the_engine(managed, bench):
     manifest = check_run(bench.folder / "out")
     assert manifest["engine"]["managed"] is True
     assert manifest["engine"]["random_weights"] is True
-    assert "engine timing for 6 of 6 calls (100%) from vllm.metrics" in out
+    assert "engine timing for 6 of 6 calls (100%) from vllm.metrics (6) and vllm.spans (6)" in out
     assert "its timing is real, its text is not" in out
     port = int(manifest["engine"]["base_url"].rsplit(":", 1)[1].split("/")[0])
     with socket.socket() as probe:
@@ -109,6 +111,28 @@ def test_a_run_starts_measures_and_stops_the_engine(managed, bench):
     assert [span.attributes[sc.OUTPUT_TOKENS] for span in calls] == [call["output_tokens"] for call in script]
     assert all(sc.CHUNK_TIMES_US in span.attributes for span in calls)
     assert calls[-1].attributes[sc.CACHED_TOKENS] > 0, "the chain finds its own history in the prefix cache"
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+def test_every_call_is_joined_by_span_and_in_band_and_the_two_agree(managed, bench, monkeypatch, protocol):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", protocol)
+    process, _ = managed(REACT, "--task", "leave-days", "--task", "car-trip", "--out", "out")
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, err
+    manifest = check_run(bench.folder / "out")
+    spans = manifest["engine_spans"]
+    assert list(spans["requests"]) == [protocol.partition("/")[0]]
+    assert (spans["kept"], spans["joined"]) == (spans["calls"], spans["calls"])
+    assert not (spans["other"], spans["malformed"], spans["dropped"]) > (0, 0, 0)
+    assert spans["refused"] == {}
+    names = {part["name"] for part in manifest["loading"]}
+    assert {"Worker init", "Load model"} <= names, names
+    found = cross_check(load_run(bench.folder / "out").traces)
+    assert found.calls == found.compared == spans["calls"]
+    assert found.by_source == {"vllm.metrics": found.calls, "vllm.spans": found.calls}
+    assert set(found.most_ns) == {"queue", "decode"}
+    assert max(found.most_ns.values()) <= 1_000_000
+    assert "which agree within 1 ms" in " ".join(out.split())
 
 
 def test_an_engine_that_dies_in_mid_run_is_told_and_the_chains_are_kept(managed, bench):

@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanKind
 from recorded import manifest, record_chain, recorded_run, recording
 
 from profiler import semconv as sc
+from profiler.analysis.dialects import convention_of
 from profiler.errors import StoreError, UsageError
 from profiler.store.manifest import Manifest
 from profiler.store.reader import load_run
@@ -34,8 +35,9 @@ VALUES = st.one_of(
     st.lists(FLOATS, max_size=3).map(tuple),
     st.lists(st.booleans(), max_size=3).map(tuple),
 )
-# Names whose type the reader checks have tests of their own.
-KEYS = st.text(min_size=1, max_size=20).filter(lambda name: name not in sc.INTEGERS | sc.INTEGER_LISTS | sc.TEXTS)
+# Names whose type the reader checks, and names of other instrumentations' conventions, have tests of their own.
+CHECKED = sc.INTEGERS | sc.INTEGER_LISTS | sc.TEXTS
+KEYS = st.text(min_size=1, max_size=20).filter(lambda name: name not in CHECKED and convention_of({name: 1}) is None)
 
 
 @settings(max_examples=36, deadline=None)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from profiler.cli.conformance import conformance
 from profiler.cli.sim_options import sim_options
 from profiler.errors import EXIT_ENGINE, UsageError
 
@@ -43,7 +44,8 @@ def say(line: str) -> None:
 Examples:
   profiler engine doctor
   profiler engine install --cpu
-  profiler engine serve --model tiny-random --port 8000"""
+  profiler engine serve --model tiny-random --port 8000
+  profiler engine conformance --base-url http://127.0.0.1:8000/v1"""
 )
 def engine() -> None:
     """Install, inspect and serve local engines.
@@ -51,6 +53,9 @@ def engine() -> None:
     `profiler run` does all this by itself when it needs an engine. These commands do it beforehand, keep an
     engine running between runs, or find out why one does not start.
     """
+
+
+engine.add_command(conformance)
 
 
 @engine.command(

@@ -67,6 +67,8 @@ def parse_chat(body: Any, request_id: str, served: Served) -> Ask:
     for message in messages:
         if message.get("content") is None and message.get("tool_calls") is None:
             raise refuse("invalid message content type: <nil>")
+    for name in ("temperature", "top_p"):
+        fields.number(name)
     common: Json = {
         "id": request_id,
         "model": check_model(fields, served),

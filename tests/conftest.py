@@ -13,6 +13,7 @@ from profiler.errors import EngineUnavailable
 LIVE = (
     "test_ab",
     "test_backend",
+    "test_conformance_live",
     "test_engine_command",
     "test_engine_process",
     "test_engine_provision",

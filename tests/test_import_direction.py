@@ -69,6 +69,7 @@ def test_a_pure_module_does_not_print_or_open_files(path):
         ("exchange", ("profiler.report", "profiler.record", "profiler.engines", "profiler.cli")),
         ("record", ("profiler.report", "profiler.cli")),
         ("metrics", ("profiler.report", "profiler.cli", "profiler.selftest")),
+        ("conformance", ("profiler.report", "profiler.cli", "profiler.analysis", "profiler.store")),
         ("engines", ("profiler.report", "profiler.cli", "profiler.analysis")),
     ],
 )

@@ -26,6 +26,7 @@ LIVE = (
     "test_report_command",
     "test_run",
     "test_run_metrics",
+    "test_run_on_dialects",
     "test_run_with_faults",
     "test_run_with_spans",
     "test_selftest",

@@ -13,6 +13,8 @@ from profiler.cli.ending import note
 from profiler.errors import UsageError
 from profiler.truth import TRUTH_FILE
 
+_OLLAMA = "http://127.0.0.1:11434"
+
 if TYPE_CHECKING:
     from profiler.cli.session import Options
     from profiler.engines import EngineOptions
@@ -38,6 +40,8 @@ def resolve_backend(options: Options, environ: Mapping[str, str]) -> Options:
                 raise UsageError(f"{given} is for an engine that loads a model", remedy="add --backend vllm")
             options = replace(options, backend="sim")
             note("no engine was named: taking the embedded one (--backend vllm for a real one)")
+    if options.base_url is None and options.backend in ("tgi", "ollama", "openai"):
+        options = _with_address(options, environ)
     if options.backend != "sim" and of_sim:
         raise UsageError("--sim-… options are for the embedded engine", remedy="use --backend sim, or drop them")
     given = "--base-url" if options.base_url else _of_a_start(options)
@@ -53,6 +57,34 @@ def _of_a_start(options: Options) -> str | None:
     if options.no_provision:
         return "--no-provision"
     return "--engine-arg" if options.engine_args else None
+
+
+def _with_address(options: Options, environ: Mapping[str, str]) -> Options:
+    """Where a server of this kind is, if nobody says so; a TGI without an address is started."""
+    from profiler.engines.url import normalise
+
+    if options.backend == "ollama":
+        address = environ.get("OLLAMA_HOST", "").strip() or _OLLAMA
+        address = address if "://" in address else f"http://{address}"
+        address = address.replace("//0.0.0.0", "//127.0.0.1")  # what it listens to is no address to call
+        note(f"attaching to {normalise(address)} (--base-url for another)")
+        return replace(options, base_url=address)
+    if options.backend == "openai":
+        address = environ.get("OPENAI_BASE_URL", "").strip()
+        if not address:
+            raise UsageError(
+                "--backend openai is for a server that runs already, and none is named",
+                remedy="add --base-url URL, such as http://127.0.0.1:8080/v1",
+            )
+        key = "OPENAI_API_KEY" if environ.get("OPENAI_API_KEY") else None
+        note(f"attaching to {normalise(address)}, which OPENAI_BASE_URL names")
+        return replace(options, base_url=address, api_key_env=options.api_key_env or key)
+    if options.model is None:
+        raise UsageError(
+            "--backend tgi without an address starts TGI's container, which needs a model",
+            remedy="add --model, such as Qwen/Qwen3-0.6B, or --base-url for a TGI that runs already",
+        )
+    return options
 
 
 def engine_options(options: Options, environ: Mapping[str, str], folder: Path) -> EngineOptions:

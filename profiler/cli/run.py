@@ -40,6 +40,12 @@ Examples:
       measures a vLLM that somebody runs
   profiler run agents/react.py --backend vllm --engine-arg=--no-enable-prefix-caching
       with a flag of vLLM's own
+  profiler run agents/react.py --backend tgi --base-url http://gpu-box:8080
+      the same agent, unchanged, on a TGI; without --base-url its container is started (docker, --model)
+  profiler run agents/react.py --backend ollama --model qwen3:8b
+      on the Ollama of this machine
+  profiler run my_agent.py --backend openai --base-url https://api.example.com/v1 --api-key-env EXAMPLE_KEY --model m
+      a hosted API, SGLang, llama.cpp, LM Studio …: which it is is found out and said
   profiler run my_agent.py:graph --input "What did we ship last week?" --repeat 10 --no-script
       an agent of your own, free running
   profiler run my_agent.py --tasks tasks.json --record-script my_agent.script.json
@@ -50,10 +56,11 @@ Examples:
 @click.argument("agent", metavar="AGENT[:NAME]", type=click.Path())
 @click.option(
     "--backend",
-    type=click.Choice(["auto", "sim", "vllm"]),
+    type=click.Choice(["auto", "sim", "vllm", "tgi", "ollama", "openai"]),
     default="auto",
     show_default=True,
-    help="Serving engine. auto: what --base-url or OPENAI_BASE_URL names, else the embedded one (sim).",
+    help="Serving engine. openai: any server of that protocol, recognised by what it answers. auto: what --base-url or "
+    "OPENAI_BASE_URL names, else the embedded one (sim).",
 )
 @click.option(
     "--base-url",

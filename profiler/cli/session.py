@@ -264,9 +264,12 @@ def _objects_uncollected() -> Iterator[None]:
 
 def _point_clients(environ: MutableMapping[str, str], base_url: str, model: str, key: str | None) -> None:
     """Tell the agent's clients where the engine is, the way they are told anyway."""
+    from profiler.engines.url import unversioned
+
     environ["OPENAI_BASE_URL"] = environ["OPENAI_API_BASE"] = base_url
     environ["OPENAI_API_KEY"] = key or "EMPTY"
     environ["OPENAI_MODEL"] = model
+    environ["OLLAMA_HOST"] = unversioned(base_url)  # for clients of its own API; nothing else looks at it
     if any(f"//{host}" in base_url for host in ("127.", "localhost", "[::1]")):
         for name in ("NO_PROXY", "no_proxy"):
             environ[name] = ",".join(filter(None, [environ.get(name), "127.0.0.1", "localhost", "::1"]))
@@ -289,11 +292,14 @@ def _record(
     from profiler.record.pace import Pace
     from profiler.record.recorder import Recorder
     from profiler.record.runner import Plan, Runner
+    from profiler.record.servers import server_of
     from profiler.store.writer import RunWriter
 
     recording = RecordingOptions(
         agent_name=agent.name,
         provider=engine.info.name,
+        server=server_of(engine.info.server),
+        model=engine.info.model,
         engine=_host_and_port(engine.info.base_url),
         script=pinned.script if pinned else None,
         force_stream=options.force_stream,

@@ -49,6 +49,10 @@ class EngineInfo:
     startup_s: float | None = None
     sends_spans: bool = False
     """Whether it was told to send spans of its own; False also where that is unknown."""
+    server: str = "vllm"
+    """Which kind of server it is, and so what requests it takes: `vllm`, `tgi`, `ollama`, `llama.cpp`, `openai` …"""
+    recognised_by: str | None = None
+    """What told it, of a server that somebody else started."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,11 @@ import json
 import socket
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from profiler.engines.recognise import Recognised, recognise
 from profiler.engines.url import is_loopback, unversioned
 from profiler.errors import EngineUnavailable
 
@@ -37,27 +39,36 @@ class Probe:
 
     base_url: str
     models: tuple[Served, ...]
-    version: str | None
+    recognised: Recognised
+
+    @property
+    def version(self) -> str | None:
+        """As the server itself reports it."""
+        return self.recognised.version
 
 
 @dataclass(frozen=True)
 class _Answer:
     status: int
-    content_type: str
-    location: str | None
+    headers: Mapping[str, str]
     body: bytes
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "")
 
     def json(self) -> Any:
         return json.loads(self.body)
 
 
-def probe(base_url: str, *, api_key: str | None, timeout_s: float) -> Probe:
-    """Read `/models`, then `/health` and `/version` where they exist.
+def probe(base_url: str, *, api_key: str | None, timeout_s: float, wanted: str | None = None) -> Probe:
+    """Read `/models`, then `/health` where it exists, and what tells which server it is.
 
     Args:
         base_url: as `url.normalise` returns it.
         api_key: sent as a bearer token.
         timeout_s: for each request as a whole, however slowly the server drips.
+        wanted: the model that is asked for: a server that loads models on demand need not list it.
 
     Raises:
         EngineUnavailable: with one message for each way in which it is no usable server.
@@ -77,9 +88,62 @@ def probe(base_url: str, *, api_key: str | None, timeout_s: float) -> Probe:
             remedy="Check the variable that --api-key-env names: it should be plain ASCII.",
         ) from error
     with client:
-        models = _read_models(client, base_url, timeout_s)
+        url = f"{base_url}/models"
+        answer = _ask_for_models(client, url, timeout_s)
+        pages = _Pages(client, unversioned(base_url), timeout_s)
+        if answer.status == _NOT_FOUND:
+            models, recognised = _without_a_list(answer, url, pages)
+        else:
+            models = _models(answer, url, client)
+            lengths = any(model.max_model_len for model in models)
+            owners = [model.owned_by for model in models if model.owned_by]
+            recognised = recognise(owners, answer.headers, pages.read, tells_lengths=lengths)
+        if not models and wanted is None:
+            raise EngineUnavailable(f"{url} serves no model", remedy=_no_model(recognised.server))
         _check_health(client, base_url, timeout_s)
-        return Probe(base_url, models, _read_version(client, base_url, timeout_s))
+        return Probe(base_url, models, recognised)
+
+
+def _no_model(server: str) -> str:
+    if server == "ollama":
+        return "Get one first, such as: ollama pull qwen3:0.6b"
+    return "Load a model in the server first; if it loads models on demand, name one with --model."
+
+
+def _without_a_list(answer: _Answer, url: str, pages: _Pages) -> tuple[tuple[Served, ...], Recognised]:
+    """What an old TGI serves, which has no list of models.
+
+    Raises:
+        EngineUnavailable: it is no TGI either.
+    """
+    recognised = recognise([], answer.headers, pages.read)
+    if recognised.model is None:
+        problem = explain_status(answer.status, url, None, authorised=False)
+        assert problem is not None
+        raise problem
+    return (Served(recognised.model, None, recognised.max_model_len, None),), recognised
+
+
+class _Pages:
+    """Pages below a server's root, all of them in as much time as one request may take."""
+
+    def __init__(self, client: httpx.Client, root: str, timeout_s: float) -> None:
+        self._client = client
+        self._root = root
+        self._until = time.monotonic() + timeout_s
+
+    def read(self, path: str) -> Any:
+        """The JSON that stands there; None where there is none, or no time left."""
+        import httpx
+
+        left = self._until - time.monotonic()
+        if left <= 0:
+            return None
+        try:
+            answer = _get(self._client, f"{self._root}{path}", left)
+            return answer.json() if answer.status == _OK else None
+        except (httpx.HTTPError, ValueError, RecursionError):
+            return None
 
 
 def _get(client: httpx.Client, url: str, timeout_s: float) -> _Answer:
@@ -87,7 +151,7 @@ def _get(client: httpx.Client, url: str, timeout_s: float) -> _Answer:
 
     deadline = time.monotonic() + timeout_s
     body = b""
-    with client.stream("GET", url) as response:
+    with client.stream("GET", url, timeout=timeout_s) as response:
         for piece in response.iter_bytes():
             body += piece
             if time.monotonic() > deadline:
@@ -96,23 +160,25 @@ def _get(client: httpx.Client, url: str, timeout_s: float) -> _Answer:
                 break
         return _Answer(
             response.status_code,
-            response.headers.get("content-type", ""),
-            response.headers.get("location"),
+            response.headers,
             body,
         )
 
 
-def _read_models(client: httpx.Client, base_url: str, timeout_s: float) -> tuple[Served, ...]:
+def _ask_for_models(client: httpx.Client, url: str, timeout_s: float) -> _Answer:
     import httpx
 
-    url = f"{base_url}/models"
     try:
-        answer = _get(client, url, timeout_s)
+        return _get(client, url, timeout_s)
     except httpx.HTTPError as error:
         raise explain_transport(error, url, timeout_s) from error
     except httpx.InvalidURL as error:
-        raise EngineUnavailable(f"{base_url} cannot be asked: {error}", remedy="Check --base-url.") from error
-    problem = explain_status(answer.status, url, answer.location, authorised="Authorization" in client.headers)
+        raise EngineUnavailable(f"{url} cannot be asked: {error}", remedy="Check --base-url.") from error
+
+
+def _models(answer: _Answer, url: str, client: httpx.Client) -> tuple[Served, ...]:
+    location = answer.headers.get("location")
+    problem = explain_status(answer.status, url, location, authorised="Authorization" in client.headers)
     if problem is not None:
         raise problem
     return parse_models(answer.body, url, answer.content_type)
@@ -199,7 +265,7 @@ def parse_models(body: bytes, url: str, content_type: str) -> tuple[Served, ...]
     """The entries of an OpenAI model list.
 
     Raises:
-        EngineUnavailable: it is something else, or lists nothing.
+        EngineUnavailable: it is something else.
     """
     shown = f"{url} is not an LLM server with the OpenAI protocol"
     remedy = "Check the port and path of --base-url: another program may be listening there."
@@ -212,12 +278,11 @@ def parse_models(body: bytes, url: str, content_type: str) -> tuple[Served, ...]
         kind = "an HTML page" if is_html else "something that is not JSON"
         raise EngineUnavailable(f"{shown}: it answered with {kind}", remedy=remedy) from error
     entries = value.get("data") if isinstance(value, dict) else None
+    if isinstance(value, dict) and value.get("object") == "list" and entries is None:
+        entries = []  # Ollama without any model
     if not isinstance(entries, list):
         raise EngineUnavailable(f"{shown}: it answered with JSON that is no list of models", remedy=remedy)
-    models = tuple(_served(entry) for entry in entries if isinstance(entry, dict) and _text(entry.get("id")))
-    if not models:
-        raise EngineUnavailable(f"{url} serves no model", remedy="Load a model in the server first.")
-    return models
+    return tuple(_served(entry) for entry in entries if isinstance(entry, dict) and _text(entry.get("id")))
 
 
 def _served(entry: dict[str, Any]) -> Served:
@@ -250,19 +315,10 @@ def _check_health(client: httpx.Client, base_url: str, timeout_s: float) -> None
         )
 
 
-def _read_version(client: httpx.Client, base_url: str, timeout_s: float) -> str | None:
-    import httpx
+def select_model(wanted: str | None, served: tuple[Served, ...], base_url: str, server: str = "vllm") -> Served:
+    """The entry to use: by id, by vLLM's `root`, by Ollama's name without its tag, or the first when none is asked for.
 
-    try:
-        answer = _get(client, f"{unversioned(base_url)}/version", timeout_s)
-        value = answer.json() if answer.status == _OK else None
-    except (httpx.HTTPError, ValueError, RecursionError):
-        return None  # optional: only some servers have it
-    return _text(value.get("version")) if isinstance(value, dict) else None
-
-
-def select_model(wanted: str | None, served: tuple[Served, ...], base_url: str) -> Served:
-    """The entry to use: by id, by vLLM's `root`, or the first when none is asked for.
+    `transformers serve` loads what it is asked for, whether listed or not.
 
     Raises:
         EngineUnavailable: it is not served; says what is.
@@ -273,8 +329,10 @@ def select_model(wanted: str | None, served: tuple[Served, ...], base_url: str) 
         if model.id == wanted:
             return model
     for model in served:
-        if model.root == wanted:
+        if model.root == wanted or (server == "ollama" and model.id == f"{wanted}:latest"):
             return model
+    if server == "transformers" or not served:
+        return Served(wanted, None, None, None)
     ids = [model.id for model in served]
     more = f" and {len(ids) - LISTED_MODELS} more" if len(ids) > LISTED_MODELS else ""
     listed = ", ".join(ids[:LISTED_MODELS]) + more

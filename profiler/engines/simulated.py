@@ -77,6 +77,7 @@ def simulated_engine(
         command=tuple(command),
         in_band_metrics=dialect == "vllm",
         simulated=True,
+        server=dialect,
         profile=profile.name,
         startup_s=round(time.monotonic() - began, 2),
         sends_spans=options.sim.otlp_traces_endpoint is not None,

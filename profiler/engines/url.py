@@ -8,7 +8,9 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from profiler.errors import UsageError
 
 _VERSIONED = re.compile(r"/v\d+[a-z]*$")
-_ENDPOINT = re.compile(r"/(?:chat/completions|completions|models|responses)$")
+_ENDPOINT = re.compile(
+    r"/(?:chat/completions|completions|models|responses|generate|generate_stream|api/(?:chat|generate|tags))$"
+)
 _LOOPBACK = re.compile(r"^(?:localhost|127(?:\.\d+){3}|::1)$")
 
 

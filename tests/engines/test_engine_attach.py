@@ -105,11 +105,80 @@ def test_the_api_key_is_sent_and_in_no_message(tmp_path):
     assert "s3cret" not in repr(EngineOptions(api_key="s3cret"))
 
 
-def test_a_server_that_is_not_vllm_is_told_apart(tmp_path):
+def test_a_server_that_says_nothing_of_itself_may_be_a_vllm_at_the_users_word(tmp_path):
     said = []
-    with server(v1_models=page({"data": [{"id": "m", "owned_by": "library"}]})) as (url, _):
-        attach(url, tmp_path, said)
+    with server(v1_models=page({"data": [{"id": "m", "owned_by": "gateway"}]})) as (url, _):
+        info = attach(url, tmp_path, said).info
+        plain = attach(url, tmp_path, backend="openai").info
     assert "does not look like vLLM" in said[-1]
+    assert (info.name, info.server) == ("vllm", "vllm")
+    assert (plain.name, plain.server, plain.recognised_by) == ("openai", "openai", None)
+
+
+OLLAMA = {"object": "list", "data": [{"id": "qwen3:latest", "object": "model", "owned_by": "library"}]}
+TGI = {"model_id": "org/m", "max_total_tokens": 2048, "version": "3.3.7"}
+
+
+@pytest.mark.parametrize(
+    ("backend", "pages", "words", "remedy"),
+    [
+        ("vllm", {"v1_models": page(OLLAMA), "api_version": page({"version": "0.9"})}, "is Ollama 0.9", "ollama"),
+        ("tgi", {"v1_models": page(MODELS), "version": page({"version": "0.32"})}, "is vLLM 0.32", "--backend vllm"),
+        ("ollama", {"v1_models": page({"data": [{"id": "org/m"}]}), "info": page(TGI)}, "is TGI 3.3.7", "tgi"),
+        ("ollama", {"v1_models": page({"data": [{"id": "m"}]})}, "does not look like Ollama", "--backend openai"),
+        ("tgi", {"v1_models": page({"data": [{"id": "m"}]})}, "does not look like TGI", "--backend openai"),
+        ("tgi", {"v1_models": page({"data": [{"id": "m", "owned_by": "sglang"}]})}, "is SGLang", "--backend openai"),
+    ],
+)
+def test_a_server_of_another_kind_is_refused_with_the_backend_that_fits(tmp_path, backend, pages, words, remedy):
+    with server(**pages) as (url, _), pytest.raises(UsageError) as caught:
+        attach(url, tmp_path, backend=backend)
+    assert words in caught.value.message
+    assert remedy in caught.value.remedy
+
+
+def test_a_tgi_without_a_list_of_models_is_attached_to_by_its_info(tmp_path):
+    with server(info=page(TGI), health=page(b"")) as (url, _):
+        info = attach(url, tmp_path, backend="tgi").info
+    assert (info.name, info.server, info.version) == ("tgi", "tgi", "3.3.7")
+    assert (info.model, info.max_model_len, info.recognised_by) == ("org/m", 2048, "its /info")
+
+
+def test_an_ollama_model_is_found_without_its_tag(tmp_path):
+    with server(v1_models=page(OLLAMA), api_version=page({"version": "0.9"})) as (url, _):
+        info = attach(url, tmp_path, backend="ollama", model="qwen3").info
+    assert (info.model, info.version) == ("qwen3:latest", "0.9")
+
+
+def test_an_ollama_without_any_model_says_how_to_get_one(tmp_path):
+    empty = page({"object": "list", "data": None})
+    with server(v1_models=empty, api_version=page({"version": "0.9"})) as (url, _):
+        error = refusal(url, tmp_path, backend="ollama")
+    assert "serves no model" in error.message
+    assert "ollama pull" in error.remedy
+
+
+def test_a_server_that_loads_on_demand_need_not_list_the_model(tmp_path):
+    described = {"paths": {"/load_model": {}, "/reset": {}, "/v1/chat/completions": {}}}
+    pages = {"v1_models": page({"object": "list", "data": []}), "openapi.json": page(described)}
+    with server(**pages) as (url, _):
+        info = attach(url, tmp_path, backend="openai", model="./folder").info
+    assert (info.model, info.server) == ("./folder", "transformers")
+
+
+def test_pages_that_never_come_take_no_longer_than_one_request_may(tmp_path):
+    def talk(connection, over):
+        asked = connection.recv(65536)
+        if b"/v1/models" not in asked:
+            over.wait(1)  # longer than all of them may take together
+            return
+        body = b'{"data": [{"id": "m"}]}'
+        head = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        connection.sendall(head % len(body) + body)
+
+    with raw_server(talk) as port:
+        error = refusal(f"http://127.0.0.1:{port}", tmp_path, request_timeout_s=0.3)
+    assert "/health did not answer within 0.3 s" in error.message
 
 
 @pytest.mark.parametrize(

@@ -8,23 +8,32 @@ task many times over.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
 import numpy as np
 
+from profiler.stats.pairs import FEW_TASKS, Samples, by_pair, noise_within, paired_values
 from profiler.stats.power import detectable_shift, sample_for
 from profiler.stats.quantiles import CONFIDENCE
 
-Samples = Mapping[str, Sequence[float]]
-"""Task id -> one value per chain of the task, in the order of measurement. NaN is a missing value."""
+__all__ = [
+    "FEW_TASKS",
+    "PairedRatio",
+    "Samples",
+    "Shift",
+    "Verdict",
+    "by_pair",
+    "paired_ratio",
+    "shift_of_counts",
+    "verdict",
+]
 
 POWER = 0.8  # the usual one of planning
 _FEWEST_TASKS = 2  # one difference tells nothing of how differences vary
-_ODD = 0.05  # tasks react differently if chance would explain it more rarely
 _NO_SPREAD = 1e-9  # in log units: below what a clock of nanoseconds can tell in a second
+_ODD = 0.05  # tasks react differently if chance would explain it more rarely
 
 
 class Verdict(Enum):
@@ -42,10 +51,6 @@ class PairedRatio:
     ratio: float | None
     low: float | None
     high: float | None
-    p_slower: float | None
-    """One-sided, of the hypothesis that the ratio is at most 1 + margin."""
-    p_faster: float | None
-    """One-sided, of the hypothesis that the ratio is at least 1 - margin."""
     tasks: int
     chains: tuple[int, int]
     """Of the paired tasks, base and candidate."""
@@ -56,6 +61,44 @@ class PairedRatio:
     _noise: float | None = field(repr=False, default=None)  # variance of one chain's log within its task
     _freedom: int = field(repr=False, default=0)  # of that variance
     _repeats: float = field(repr=False, default=1.0)  # chains per task and run, harmonic mean
+
+    @property
+    def p_slower(self) -> float | None:
+        """One-sided, of the hypothesis that the ratio is at most 1 + margin."""
+        return self.p_above(1 + self.margin)
+
+    @property
+    def p_faster(self) -> float | None:
+        """One-sided, of the hypothesis that the ratio is at least 1 - margin."""
+        return self.p_below(1 - self.margin)
+
+    def p_above(self, bound: float) -> float | None:
+        """One-sided, of the hypothesis that the ratio is at most `bound`: small if it is above.
+
+        The paired t-test against the bound, from mean, spread and number as `scipy.stats.ttest_1samp` has it from the
+        values.
+
+        Raises:
+            ValueError: the bound is not positive.
+        """
+        return self._p_value(bound, 1)
+
+    def p_below(self, bound: float) -> float | None:
+        """One-sided, of the hypothesis that the ratio is at least `bound`: small if it is below; as `p_above`."""
+        return self._p_value(bound, -1)
+
+    def _p_value(self, bound: float, sign: int) -> float | None:
+        if not bound > 0:
+            msg = f"a ratio is positive, not {bound}"
+            raise ValueError(msg)
+        if self.ratio is None or self.spread is None:
+            return None
+        beyond = sign * (math.log(self.ratio) - math.log(bound))
+        if self.spread == 0:
+            return 0.0 if beyond > _NO_SPREAD else 1.0
+        from scipy import special
+
+        return float(special.stdtr(self.tasks - 1, -beyond * math.sqrt(self.tasks) / self.spread))
 
     @property
     def smallest_effect(self) -> float | None:
@@ -147,23 +190,21 @@ def paired_ratio(
     if not 0 < confidence < 1 or not 0 <= margin < 1:
         msg = f"confidence {confidence} must lie between 0 and 1, margin {margin} from 0 to below 1"
         raise ValueError(msg)
-    pairs = _paired(base, candidate, positive=True)
+    pairs = paired_values(base, candidate, positive=True)
     differences = np.array([b.mean() - a.mean() for a, b in pairs])
     chains = (sum(len(a) for a, _ in pairs), sum(len(b) for _, b in pairs))
     ratio = float(np.exp(differences.mean())) if pairs else None
     if len(pairs) < _FEWEST_TASKS:
-        return PairedRatio(ratio, None, None, None, None, len(pairs), chains, None, confidence, margin)
+        return PairedRatio(ratio, None, None, len(pairs), chains, None, confidence, margin)
     spread = float(differences.std(ddof=1))
     if spread < _NO_SPREAD:
         spread, differences = 0.0, np.full(len(pairs), differences.mean())
     low, high = _interval(differences, confidence)
-    noise, freedom = _within(pairs)
+    noise, freedom = noise_within(pairs)
     return PairedRatio(
         ratio=ratio,
         low=math.exp(low),
         high=math.exp(high),
-        p_slower=_p_value(differences, math.log1p(margin), "greater"),
-        p_faster=_p_value(differences, math.log1p(-margin), "less"),
         tasks=len(pairs),
         chains=chains,
         spread=spread,
@@ -222,7 +263,7 @@ def shift_of_counts(base: Samples, candidate: Samples, *, confidence: float = CO
     if not 0 < confidence < 1:
         msg = f"confidence {confidence} must lie between 0 and 1"
         raise ValueError(msg)
-    pairs = _paired(base, candidate, positive=False)
+    pairs = paired_values(base, candidate, positive=False)
     if not pairs:
         return Shift(None, None, None, None, None, 0, 0, None, None)
     before, after = (np.array([side.mean() for side in sides]) for sides in zip(*pairs, strict=True))
@@ -237,28 +278,6 @@ def shift_of_counts(base: Samples, candidate: Samples, *, confidence: float = CO
     low, high = _interval(differences, confidence)
     p_more, p_fewer = (_p_value(differences, 0.0, side) for side in ("greater", "less"))
     return Shift(middle, low, high, p_more, p_fewer, len(pairs), changed, *means)
-
-
-def _paired(base: Samples, candidate: Samples, *, positive: bool) -> list[tuple[Any, Any]]:
-    """Per task of both, in the base's order, its values as arrays; logarithms of positive ones."""
-    pairs = []
-    for task in base:
-        if task in candidate:
-            a, b = (_values(side[task], task, positive=positive) for side in (base, candidate))
-            if len(a) and len(b):
-                pairs.append((a, b))
-    return pairs
-
-
-def _values(sample: Sequence[float], task: str, *, positive: bool) -> Any:
-    values = np.asarray(sample, dtype=float)
-    values = values[~np.isnan(values)]
-    wrong = ~np.isfinite(values) | ((values <= 0) if positive else False)
-    if wrong.any():
-        kind = "positive and finite" if positive else "finite"
-        msg = f"task {task!r}: {values[wrong][0]:g} is not {kind}"
-        raise ValueError(msg)
-    return np.log(values) if positive else values
 
 
 def _interval(differences: Any, confidence: float) -> tuple[float, float]:
@@ -277,14 +296,6 @@ def _p_value(differences: Any, against: float, alternative: str) -> float:
         beyond = differences[0] > against if alternative == "greater" else differences[0] < against
         return 0.0 if beyond else 1.0
     return float(stats.ttest_1samp(differences, against, alternative=alternative).pvalue)
-
-
-def _within(pairs: list[tuple[Any, Any]]) -> tuple[float | None, int]:
-    """The variance of a chain within its task, pooled, and its degrees; None where no task has two chains in a run."""
-    sides = [side for pair in pairs for side in pair if len(side) > 1]
-    freedom = sum(len(side) - 1 for side in sides)
-    squares = sum(float(((side - side.mean()) ** 2).sum()) for side in sides)
-    return (squares / freedom if freedom else None), freedom
 
 
 def _shift(effect: float) -> float:

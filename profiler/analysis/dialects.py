@@ -121,7 +121,9 @@ def number(value: Value) -> int | None:
 
 
 def nanoseconds(value: Value) -> int | None:
-    """Of a duration in seconds."""
+    """Of a duration in seconds, or of one that names its unit as TGI's do: `161.45s`, `5.6ms`."""
+    if isinstance(value, str):
+        return _of_text(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -129,6 +131,15 @@ def nanoseconds(value: Value) -> int | None:
     except OverflowError:
         return None
     return round(found) if math.isfinite(found) and 0 <= found < _MOST else None
+
+
+def _of_text(text: str) -> int | None:
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        return None
+    whole, part, unit = match[1], match[2] or "", _UNITS[match[3]]
+    exact = int(whole) * unit + int((part or "0").ljust(9, "0")) * unit // 10**9
+    return exact if exact < _MOST else None
 
 
 def _flag(value: Value) -> bool | None:
@@ -217,9 +228,14 @@ _VLLM_TIMES: Final = {
     _LATENCY + "time_in_model_prefill": sc.ENGINE_PREFILL_NS,
     _LATENCY + "time_in_model_decode": sc.ENGINE_DECODE_NS,
 }
+_TGI_TIMES: Final = {"queue_time": sc.ENGINE_QUEUE_NS, "inference_time": sc.ENGINE_INFERENCE_NS}
+_TGI_MARKS: Final = {*_TGI_TIMES, "time_per_token"}  # its sibling for embeddings has the first two as well
+_DURATION: Final = re.compile(r"(\d{1,10})(?:\.(\d{1,9}))?(ns|µs|μs|us|ms|s)")  # both letters that look like it
+_UNITS: Final = {"ns": 1, "µs": 1000, "μs": 1000, "us": 1000, "ms": 10**6, "s": 10**9}
 PHASES_BACKWARDS: Final = (
     ("decode", sc.ENGINE_DECODE_NS),
     ("prefill", sc.ENGINE_PREFILL_NS),
+    ("inference", sc.ENGINE_INFERENCE_NS),
     ("queue", sc.ENGINE_QUEUE_NS),
 )
 
@@ -311,16 +327,19 @@ def node_of(attributes: Mapping[str, Value]) -> Node | None:
 
 def engine_source(attributes: Mapping[str, Value]) -> str | None:
     """Under which name the timing that an engine's own span of a request has is known; None for any other span."""
-    return "vllm.spans" if not _VLLM_TIMES.keys().isdisjoint(attributes) else None
+    if not _VLLM_TIMES.keys().isdisjoint(attributes):
+        return "vllm.spans"
+    return "tgi.spans" if attributes.keys() >= _TGI_MARKS else None
 
 
 def engine_times(attributes: Mapping[str, Value]) -> dict[str, int]:
     """Durations that an engine's own span of a request gives, under our names."""
-    found = {ours: nanoseconds(attributes.get(theirs)) for theirs, ours in _VLLM_TIMES.items()}
+    names = _TGI_TIMES if engine_source(attributes) == "tgi.spans" else _VLLM_TIMES
+    found = {ours: nanoseconds(attributes.get(theirs)) for theirs, ours in names.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def engine_end_ns(span: Span) -> int:
     """When the engine had the last token, on its own clock: a span ends later, when it is written."""
-    whole = nanoseconds(span.attributes.get(_LATENCY + "e2e"))
+    whole = nanoseconds(span.attributes.get(_LATENCY + "e2e", span.attributes.get("total_time")))
     return span.end_ns if whole is None else min(span.start_ns + whole, span.end_ns)

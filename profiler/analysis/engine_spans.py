@@ -26,7 +26,11 @@ JOIN: Final = "+"  # between the sources of a call's timing; the first is the on
 _BETWEEN_NS: Final = 1000  # Jaeger skips a sibling that begins exactly where another ends
 _CALL, _REQUEST, _OTHER = 1, 2, 0
 _CLAIMS: Final = (sc.OPERATION, sc.STEP_NODE, sc.TASK_ID)  # what only the recorder's own spans may say
-_COMPARED: Final = ((sc.ENGINE_QUEUE_NS, "queue"), (sc.ENGINE_DECODE_NS, "decode"))
+_COMPARED: Final = (
+    (sc.ENGINE_QUEUE_NS, "queue"),
+    (sc.ENGINE_DECODE_NS, "decode"),
+    (sc.ENGINE_INFERENCE_NS, "inference"),
+)
 
 
 def joined(spans: Sequence[Span]) -> tuple[Sequence[Span], tuple[Repair, ...]]:
@@ -85,7 +89,8 @@ def _requests(lineage: list[int], kinds: Sequence[int]) -> Mapping[int, list[int
 
 def _compared(call: Span, times: Mapping[str, int]) -> Iterator[Repair]:
     differences = differences_ns(call.attributes, times)
-    beyond = {name: value for name, value in differences.items() if abs(value) > AGREE_NS}
+    precision = call.attributes.get(sc.ENGINE_PRECISION_NS, 0)  # headers of TGI are cut off to milliseconds
+    beyond = {name: value for name, value in differences.items() if abs(value) > AGREE_NS + precision}
     if beyond and not call.failed:
         words = " and ".join(f"{name} by {value / 1e6:+.3f} ms" for name, value in beyond.items())
         yield Repair(

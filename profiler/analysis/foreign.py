@@ -72,7 +72,10 @@ def adopt(spans: Sequence[Span]) -> Adopted:
     if dialects.TRACELOOP in known:
         known.discard(dialects.GENAI)  # which it writes, too
     convention = "+".join(sorted(known))
-    kinds = [dialects.kind_of(span) if name else OTHER for span, name in zip(spans, conventions, strict=True)]
+    kinds = [
+        dialects.kind_of(span) if name or dialects.engine_source(span.attributes) else OTHER
+        for span, name in zip(spans, conventions, strict=True)
+    ]
     if all(kind == OTHER for kind in kinds):
         return Adopted((), convention, ())
     found = [

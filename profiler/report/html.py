@@ -24,6 +24,7 @@ from profiler.report.picture import FACTS, KINDS
 from profiler.report.structured import explained
 from profiler.report.terminal import compounding_sentence, cost_sentence, title, trajectory
 from profiler.report.text import safe
+from profiler.report.engine_start import loading_sentence, spans_sentence
 from profiler.store.manifest import Manifest
 
 SCRIPTS = ("dom.js", "charts.js", "waterfall.js", "chain.js", "sections.js", "page.js")
@@ -154,6 +155,8 @@ def _manifest_rows(manifest: Manifest | None, explanation: Explanation) -> list[
         ("device", engine.get("device")),
         ("address", engine.get("base_url")),
         ("command", " ".join(map(str, engine.get("command") or ()))),
+        ("engine's start", loading_sentence(manifest)),
+        ("engine's spans", spans_sentence(manifest.engine_spans)),
         ("script", (manifest.script or {}).get("path")),
         ("tasks", manifest.tasks.get("count")),
         ("chains at once", manifest.flags.get("concurrency")),

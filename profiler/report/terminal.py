@@ -13,6 +13,7 @@ from rich.text import Text
 from profiler.analysis.compounding import Compounding
 from profiler.analysis.explain import Explanation
 from profiler.analysis.summary import StepRow, Summary
+from profiler.report.engine_start import loading_sentence
 from profiler.report.findings import finding_table, seldom_on_path
 from profiler.report.text import count, duration, percent, plural, safe, size
 from profiler.stats.quantiles import Quantile, chains_needed
@@ -72,6 +73,9 @@ def render(
     if manifest is not None and manifest.recording_cost is not None and manifest.recording_cost.chains:
         console.print()
         console.print(Text(cost_sentence(manifest.recording_cost, summary), style="dim"))
+    started = None if manifest is None else loading_sentence(manifest)
+    if started:
+        console.print(Text(f"Engine's start  {started}", style="dim"))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 

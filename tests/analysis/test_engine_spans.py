@@ -5,6 +5,7 @@ from build import call, root, span, step
 
 from profiler import semconv as sc
 from profiler.analysis.critical_path import check, critical_path
+from profiler.analysis.dialects import nanoseconds
 from profiler.analysis.engine_spans import DISAGREES, joined
 from profiler.analysis.foreign import trace_of
 from profiler.analysis.phases import classify
@@ -191,3 +192,61 @@ def test_the_cross_check_counts_what_was_compared_and_keeps_the_largest_differen
     assert (found.calls, found.compared) == (4, 2)
     assert found.by_source == {"vllm.metrics": 3, "vllm.spans": 3}
     assert found.most_ns == {"queue": 400_000, "decode": 2_000_000}
+
+
+# --- TGI -------------------------------------------------------------------------------------------------
+
+
+def tgi(start=10, end=90, *, queue="10.5ms", inference="60.000001ms", total="0.075s", name="e"):
+    attributes = {"total_time": total, "validation_time": "812.4µs", "queue_time": queue}
+    attributes |= {"inference_time": inference, "time_per_token": "5.6ms", "seed": "None"}
+    return at(span(name, start, end, "c", attributes), service="text-generation-inference.router")
+
+
+def test_tgis_durations_in_words_become_phases_under_their_own_name():
+    trace = trace_of([*chain(), tgi()])
+    row = build_tables([trace]).calls.iloc[0]
+    assert (row["timing_source"], row["queue_ns"], row["inference_ns"]) == ("tgi.spans", 10_500_000, 60_000_001)
+    assert row[["prefill_ns", "decode_ns"]].isna().all(), "TGI does not tell them apart"
+    found = by_phase(trace)
+    assert (found["queue"], found["inference"]) == (10_500_000, 60_000_001)
+    assert "unaccounted" not in found
+
+
+def test_tgis_span_is_held_against_its_headers_which_are_cut_off():
+    headers = {
+        sc.ENGINE_SOURCE: "tgi.headers",
+        sc.ENGINE_QUEUE_NS: 10 * MS,
+        sc.ENGINE_INFERENCE_NS: 59 * MS,
+        sc.ENGINE_PRECISION_NS: MS,
+    }
+    spans = chain()
+    spans[2] = spans[2]._replace(attributes=spans[2].attributes | headers)
+    near = trace_of([*spans, tgi()])
+    assert near.repairs == ()
+    assert build_tables([near]).calls["timing_source"].tolist() == ["tgi.headers+tgi.spans"]
+    [told] = trace_of([*spans, tgi(inference="61.5ms")]).repairs
+    assert "inference by +2.500 ms" in str(told)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("161.45s", 161_450_000_000),
+        ("5.6ms", 5_600_000),
+        ("812.4µs", 812_400),
+        ("812.4μs", 812_400),
+        ("45ns", 45),
+        ("1.000000001s", 1_000_000_001),
+        ("0ns", 0),
+        ("5.6", None),
+        ("-5.6ms", None),
+        ("5.6 ms", None),
+        ("ms", None),
+        ("1e3ms", None),
+        ("9" * 400 + "s", None),
+        ("9999999999s", None),
+    ],
+)
+def test_durations_in_words(text, expected):
+    assert nanoseconds(text) == expected

@@ -68,6 +68,7 @@ def test_a_pure_module_does_not_print_or_open_files(path):
         ("store", ("profiler.report", "profiler.record", "profiler.engines", "profiler.cli")),
         ("exchange", ("profiler.report", "profiler.record", "profiler.engines", "profiler.cli")),
         ("record", ("profiler.report", "profiler.cli")),
+        ("receive", ("profiler.report", "profiler.cli", "profiler.record", "profiler.engines", "profiler.analysis")),
         ("metrics", ("profiler.report", "profiler.cli", "profiler.selftest")),
         ("conformance", ("profiler.report", "profiler.cli", "profiler.analysis", "profiler.store")),
         ("engines", ("profiler.report", "profiler.cli", "profiler.analysis")),

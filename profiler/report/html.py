@@ -20,11 +20,11 @@ from profiler.analysis.measured import Measured
 from profiler.analysis.phases import PHASES
 from profiler.analysis.tables import Tables
 from profiler.report.distributions import charts
+from profiler.report.engine_start import loading_sentence, spans_sentence
 from profiler.report.picture import FACTS, KINDS
 from profiler.report.structured import explained
 from profiler.report.terminal import compounding_sentence, cost_sentence, title, trajectory
 from profiler.report.text import safe
-from profiler.report.engine_start import loading_sentence, spans_sentence
 from profiler.store.manifest import Manifest
 
 SCRIPTS = ("dom.js", "charts.js", "waterfall.js", "chain.js", "sections.js", "page.js")

@@ -42,14 +42,15 @@ def test_an_engine_that_told_nothing_has_no_line():
 
 
 @pytest.mark.parametrize(
-    ("spans", "said"),
+    ("requests", "numbers", "said"),
     [
-        (EngineSpans(endpoint="x", requests={"http": 3}, kept=7, calls=7, joined=7), "7 kept, of 7 of 7 calls, over HTTP"),
-        (EngineSpans(endpoint="x", calls=1), "0 kept, of 0 of 1 call"),
-        (EngineSpans(endpoint="x", requests={"http": 1, "grpc": 1}, kept=2, calls=2, joined=2), "2 kept, of 2 of 2 calls, over gRPC and HTTP"),
+        ({"http": 3}, 7, "7 kept, of 7 of 7 calls, over HTTP"),
+        ({}, 0, "0 kept, of 0 of 0 calls"),
+        ({"http": 1, "grpc": 1}, 2, "2 kept, of 2 of 2 calls, over gRPC and HTTP"),
     ],
-)  # fmt: skip
-def test_how_many_spans_the_run_has(spans, said):
+)
+def test_how_many_spans_the_run_has(requests, numbers, said):
+    spans = EngineSpans(endpoint="x", requests=requests, kept=numbers, calls=numbers, joined=numbers)
     assert spans_sentence(spans) == said
 
 

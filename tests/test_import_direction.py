@@ -11,7 +11,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "profiler"
 ALL = sorted(PACKAGE.rglob("*.py"))
-PURE = [path for path in ALL if path.parent.name in ("analysis", "findings", "stats", "report")]
+PURE = [path for path in ALL if path.parent.name in ("analysis", "findings", "stats", "compare", "report")]
 PURE.append(PACKAGE / "store" / "manifest.py")
 
 OUTER = ("profiler.record", "profiler.engines", "profiler.cli", "profiler.store.writer", "profiler.store.reader")
@@ -40,7 +40,7 @@ def is_below(module, packages):
 
 def test_there_are_pure_modules_to_look_at():
     folders = {path.parent.name for path in PURE}
-    assert folders == {"analysis", "findings", "stats", "report", "store"}
+    assert folders == {"analysis", "findings", "stats", "compare", "report", "store"}
     assert len(PURE) > 10
 
 
@@ -63,8 +63,9 @@ def test_a_pure_module_does_not_print_or_open_files(path):
 @pytest.mark.parametrize(
     ("folder", "outer"),
     [
-        ("stats", ("profiler.analysis", "profiler.report", "profiler.store")),
-        ("analysis", ("profiler.report", "profiler.store")),
+        ("stats", ("profiler.analysis", "profiler.report", "profiler.store", "profiler.compare")),
+        ("compare", ("profiler.report", "profiler.store.reader", "profiler.store.writer")),
+        ("analysis", ("profiler.report", "profiler.store", "profiler.compare")),
         ("store", ("profiler.report", "profiler.record", "profiler.engines", "profiler.cli")),
         ("exchange", ("profiler.report", "profiler.record", "profiler.engines", "profiler.cli")),
         ("record", ("profiler.report", "profiler.cli")),

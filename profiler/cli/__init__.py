@@ -21,6 +21,7 @@ leave_at_once = False
 _COMMANDS = {
     "run": ("profiler.cli.run", "run", "Run an agent's chains on an engine, record them, report."),
     "report": ("profiler.cli.report", "report", "Print the report of a recorded run again."),
+    "compare": ("profiler.cli.compare", "compare", "Compare runs: how much slower, and where that comes from."),
     "ab": ("profiler.cli.ab", "ab", "Measure two engines, flags, agents or revisions interleaved."),
     "export": ("profiler.cli.export", "export", "Send a run to Jaeger or a collector, or write it in another format."),
     "import": ("profiler.cli.import_", "import_", "Make a run of traces from Jaeger or from a file."),
@@ -60,6 +61,7 @@ Examples:
   profiler run agents/react.py --backend vllm
   profiler run my_agent.py:graph --base-url http://127.0.0.1:8000/v1 --input "Why is the sky blue?"
   profiler report traces/20261123-101500-react-vllm
+  profiler compare traces/main traces/branch
   profiler engine doctor
 
 \b

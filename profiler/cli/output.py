@@ -18,6 +18,7 @@ _LOOKED_AT = 4096  # bytes of a file, in which a report of ours says what it is
 MARKS = (
     b'name="generator" content="agent-chain-profiler',
     b'"format": "profiler-report"',
+    b'"format": "profiler-comparison"',
     b"<!-- agent-chain-profiler",
 )
 

@@ -15,6 +15,7 @@ from profiler.store.manifest import Manifest
 
 MARK = "<!-- agent-chain-profiler report -->"  # by which a bot finds its own comment again
 _ACTIVE = re.compile(r"([\\`*_\[\]<>#|~$&])")
+_OF_WORDS = ("phase", "node", "step", "of a chain")
 _LINKING = re.compile(r"([@]|://|\bwww\.)")
 
 
@@ -34,11 +35,11 @@ def render_markdown(
     lines += [f"**{head.strip()}**: {inert(text, 300)}  " for head, text in head_lines(summary)]
     if summary.total_ns:
         lines += ["", *_findings(explanation.findings, everything=everything), "", *_phases(summary)]
-        lines += ["", *_folded("Steps", _steps(summary))]
+        lines += ["", *folded("Steps", _steps(summary))]
         told = [] if summary.compounding is None else [compounding_sentence(summary.compounding)]
         lines += ["", *(f"{inert(line, 400)}  " for line in [*told, *seldom_on_path(explanation)])]
     if caveats:
-        lines += ["", *_folded(f"Caveats ({len(caveats)})", [f"- {inert(caveat, 600)}" for caveat in caveats])]
+        lines += ["", *folded(f"Caveats ({len(caveats)})", [f"- {inert(caveat, 600)}" for caveat in caveats])]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -66,7 +67,7 @@ def _findings(findings: Sequence[Finding], *, everything: bool) -> Iterable[str]
 
 def _phases(summary: Summary) -> Iterable[str]:
     mean = summary.total_ns / max(summary.chains - summary.failed, 1)
-    yield from _table(
+    yield from table(
         ("phase", "share", "per chain"),
         [(row.phase, percent(row.share), duration(mean * row.share)) for row in summary.phases if row.total_ns]
         + [("**sum**", "100%", duration(mean))],
@@ -75,7 +76,7 @@ def _phases(summary: Summary) -> Iterable[str]:
 
 def _steps(summary: Summary) -> Iterable[str]:
     names = ("#", "node", "chains", "prompt", "cached", "output", "TTFT", "TPOT", "time", "share", "cumulative")
-    return _table(names, [_step(row) for row in summary.steps])
+    return table(names, [_step(row) for row in summary.steps])
 
 
 def _step(row: StepRow) -> tuple[str, ...]:
@@ -86,12 +87,14 @@ def _step(row: StepRow) -> tuple[str, ...]:
     return (str(row.position), inert(row.node, 60), str(row.chains), *told, *times)
 
 
-def _table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+    """A table whose cells are Markdown already; what is named in words stands left."""
     yield f"| {' | '.join(names)} |"
-    yield f"|{'|'.join(':--' if name in ('phase', 'node') else '--:' for name in names)}|"
+    yield f"|{'|'.join(':--' if name in _OF_WORDS else '--:' for name in names)}|"
     for row in rows:
         yield f"| {' | '.join(row)} |"
 
 
-def _folded(heading: str, lines: Iterable[str]) -> list[str]:
+def folded(heading: str, lines: Iterable[str]) -> list[str]:
+    """Lines that a click opens."""
     return ["<details>", f"<summary>{heading}</summary>", "", *lines, "", "</details>"]

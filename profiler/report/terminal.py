@@ -39,16 +39,7 @@ def render(
 ) -> str:
     """The whole report as text, with escape codes only if `color`; all findings with their grounds if `everything`."""
     summary = explanation.summary
-    console = Console(
-        file=io.StringIO(),
-        width=max(width, 60),
-        force_terminal=color,
-        color_system="standard" if color else None,
-        no_color=not color,
-        highlight=False,
-        emoji=False,
-        legacy_windows=False,
-    )
+    console = console_of(width, color=color)
     console.print(Text(title(manifest, source), style="bold"))
     if manifest is not None:
         console.print(Text(f"{'Trajectory':<12}{safe(trajectory(manifest))}"))
@@ -76,6 +67,25 @@ def render(
     started = None if manifest is None else loading_sentence(manifest)
     if started:
         console.print(Text(f"Engine's start  {started}", style="dim"))
+    return text_of(console)
+
+
+def console_of(width: int, *, color: bool) -> Console:
+    """A console that keeps what is printed on it, with escape codes only if `color`."""
+    return Console(
+        file=io.StringIO(),
+        width=max(width, 60),
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        highlight=False,
+        emoji=False,
+        legacy_windows=False,
+    )
+
+
+def text_of(console: Console) -> str:
+    """What was printed, without spaces at the ends of lines."""
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 

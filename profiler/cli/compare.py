@@ -1,0 +1,220 @@
+"""`profiler compare`: recorded runs side by side."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from profiler.cli.report import complete_run
+from profiler.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from profiler.compare.comparison import Comparison, Recorded
+    from profiler.store.reader import LoadedRun
+
+# kind -> what it lets through: `profiler.compare.sameness.KINDS`, which takes pandas to import.
+ALLOWED = ("agent", "tasks", "script", "model", "engine", "flags", "host", "profiler", "unknown")
+_SHOWN = 12
+
+
+def allowed_kinds(_ctx: click.Context, _param: click.Parameter, values: Sequence[str]) -> frozenset[str]:
+    """The kinds of differences that are let through, from a repeatable option with commas."""
+    kinds = [kind.strip() for value in values for kind in value.split(",") if kind.strip()]
+    for kind in kinds:
+        if kind not in ALLOWED:
+            raise click.BadParameter(f"{kind!r} is none of {', '.join(ALLOWED)}.")
+    return frozenset(kinds)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  profiler compare traces/main traces/branch
+  profiler compare traces/main traces/branch --format markdown > comment.md
+      short, for a pull request
+  profiler compare traces/vllm traces/sglang --allow engine,flags
+      runs that differ in more than the agent's code are refused unless told
+  profiler compare traces/main traces/a traces/b --format json | jq '.comparisons[].headline'"""
+)
+@click.argument("base", metavar="BASE", type=click.Path(path_type=Path), shell_complete=complete_run)
+@click.argument(
+    "candidates",
+    metavar="CANDIDATE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path),
+    shell_complete=complete_run,
+)
+@click.option(
+    "--allow",
+    metavar="KIND[,KIND]",
+    multiple=True,
+    callback=allowed_kinds,
+    help=f"Compare although the runs differ in this: {', '.join(ALLOWED)}. Repeatable. Of other tasks, those that both "
+    "have are compared.",
+)
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["terminal", "markdown", "json"]),
+    default="terminal",
+    show_default=True,
+    help="markdown: short, for a pull request. json: all figures for programs.",
+)
+@click.option(
+    "--output",
+    "target",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="File. Default: stdout (-).",
+)
+@click.option("--all", "everything", is_flag=True, help="All differences and trajectories (terminal, markdown).")
+@click.option("--force", is_flag=True, help="Overwrite files that are no reports of ours.")
+@click.option("--no-cache", is_flag=True, help="Read the spans again, and keep no tables beside them.")
+def compare(
+    base: Path,
+    candidates: tuple[Path, ...],
+    allow: frozenset[str],
+    output: str,
+    target: Path | None,
+    *,
+    everything: bool,
+    force: bool,
+    no_cache: bool,
+) -> int:
+    """Show how much slower or faster CANDIDATE is than BASE, and where that comes from.
+
+    Both are runs: folders, or files of OTLP JSON lines. Chains are paired by task. Runs that differ in more than what
+    was changed are refused, with every difference named (exit code 3). This shows; `profiler check` decides.
+    """
+    from profiler.cli.output import put
+
+    _check_not_twice(base, candidates)
+    loaded = load_sides([base, *candidates], use_cache=not no_cache)
+    compared = [compare_runs(loaded[0], each, allow) for each in loaded[1:]]
+    put(render(loaded, compared, output, everything=everything, plain=target is not None), target, force=force)
+    return 0
+
+
+def load_sides(paths: Sequence[Path], *, use_cache: bool = True) -> list[LoadedRun]:
+    """Each run, with chains in it.
+
+    Raises:
+        DataError: there is no run, or it cannot be read, or has no finished chain.
+    """
+    from profiler.store.reader import load_run
+
+    found = []
+    for path in paths:
+        run = load_run(path, use_cache=use_cache)
+        if run.tables.chains.empty:
+            raise DataError(f"{path} has no finished chain", remedy="; ".join(run.notes) or "measure it again")
+        found.append(run)
+    return found
+
+
+def recorded(run: LoadedRun) -> Recorded:
+    """A run as it enters a comparison."""
+    from profiler.compare.comparison import Recorded
+
+    return Recorded(str(run.path), run.tables, run.manifest)
+
+
+def compare_runs(base: LoadedRun, candidate: LoadedRun, allow: frozenset[str]) -> Comparison:
+    """Compare two runs.
+
+    Raises:
+        DataError: they are one run, differ in what is not allowed, or share no task with a chain that ended well.
+    """
+    from profiler.compare.comparison import compare as compare_recorded
+    from profiler.compare.comparison import same_chains
+    from profiler.compare.sameness import differences, refused
+
+    one, other = recorded(base), recorded(candidate)
+    if (number := same_chains(one.tables, other.tables)) > 0:
+        raise DataError(
+            f"{base.path} and {candidate.path} have {number} chains in common: they are the same run, or parts of it",
+            remedy="measure the candidate anew: a run compared with itself shows nothing",
+        )
+    against = refused(differences(one.manifest, other.manifest, (one.tasks, other.tasks)), allow)
+    if against:
+        raise incomparable(base.path, candidate.path, against)
+    comparison = compare_recorded(one, other)
+    if not comparison.tasks:
+        raise DataError(
+            f"there is no task of which both {base.path} and {candidate.path} have a chain that ended well",
+            remedy="\n".join(_why_none(comparison)) or "measure both with the same tasks",
+        )
+    return comparison
+
+
+def incomparable(base: Path, candidate: Path, against: Sequence[object]) -> DataError:
+    """The error that names every difference and what would let it through."""
+    from profiler.compare.sameness import Difference
+    from profiler.report.comparison_words import difference_words
+
+    found = [each for each in against if isinstance(each, Difference)]
+    kinds = ",".join(dict.fromkeys(each.kind for each in found))
+    more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+    return DataError(
+        f"{candidate} cannot be compared with {base}: they differ in more than what was changed",
+        details="\n".join([*(difference_words(each) for each in found[:_SHOWN]), *more]),
+        remedy=f"measure both alike, or say that this is meant: --allow {kinds}",
+    )
+
+
+def _why_none(comparison: Comparison) -> list[str]:
+    return [
+        f"{side.failed} of {side.chains} chains of the {name} failed"
+        for name, side in zip(("base", "candidate"), comparison.failures, strict=True)
+        if side.failed
+    ]
+
+
+def render(
+    loaded: Sequence[LoadedRun],
+    compared: Sequence[Comparison],
+    output: str,
+    *,
+    everything: bool = False,
+    plain: bool = False,
+) -> str:
+    """Comparisons of the first run with each of the others, in one of the formats that are text."""
+    from profiler.report.comparison_words import remarks, title_words
+
+    base, *others = loaded
+    told = [remarks(each, (base.manifest, other.manifest)) for each, other in zip(compared, others, strict=True)]
+    titles = [title_words(base.manifest, other.manifest) for other in others]
+    if output == "json":
+        from profiler.report.comparison_structured import render_comparison_json
+
+        return render_comparison_json(list(zip(compared, told, strict=True)))
+    if output == "markdown":
+        from profiler.report.comparison_markdown import render_comparison_markdown
+
+        parts = [
+            render_comparison_markdown(each, said, title=title, everything=everything)
+            for each, said, title in zip(compared, told, titles, strict=True)
+        ]
+        return "\n".join(parts)
+    from profiler.report.comparison import render_comparison
+
+    terminal = sys.stdout.isatty() and not plain
+    width = shutil.get_terminal_size((110, 24)).columns if terminal else 110
+    return "\n".join(
+        render_comparison(each, said, title=title, width=min(width, 140), color=terminal, everything=everything)
+        for each, said, title in zip(compared, told, titles, strict=True)
+    )
+
+
+def _check_not_twice(base: Path, candidates: Sequence[Path]) -> None:
+    seen = {base.resolve()}
+    for path in candidates:
+        if path.resolve() in seen:
+            raise UsageError(f"{path} is named twice", remedy="name the run to compare with, and others")
+        seen.add(path.resolve())

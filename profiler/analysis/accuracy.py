@@ -21,9 +21,9 @@ from profiler.analysis.streaming import FROM_ENGINE
 from profiler.truth import OK, Truth
 
 TPOT_BY_ENGINE = "tpot by engine"  # where chunks do not tell it
-CALL_METRICS = ("ttft", "tpot", TPOT_BY_ENGINE, "call e2e", "queue", "prefill", "decode")
-CHAIN_METRICS = ("chain queue", "chain prefill", "chain decode", "chain rest")
-_PHASES = ("queue", "prefill", "decode")
+ENGINE_PHASES = ("load", "queue", "prefill", "decode", "inference")
+CALL_METRICS = ("ttft", "tpot", TPOT_BY_ENGINE, "call e2e", *ENGINE_PHASES)
+CHAIN_METRICS = (*(f"chain {phase}" for phase in ENGINE_PHASES), "chain rest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +51,16 @@ def compare(calls: pd.DataFrame, chains: pd.DataFrame, truths: Sequence[Truth]) 
     by_span = {truth.span_id: truth for truth in truths if truth.span_id and truth.outcome == OK}
     good = calls[~calls["warmup"] & ~calls["failed"] & ~calls["chain_failed"]]
     pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in (*CALL_METRICS, *CHAIN_METRICS)}
-    engine: dict[str, dict[str, int]] = {}
+    chains_told: dict[str, list[dict[str, int]]] = {}
     for row in good.to_dict(orient="records"):
         truth = by_span.get(row["span_id"])
         if truth is None:
             continue
         for name, recorded, true in _of_call(row, truth):
             pairs[name].append((recorded, true))
-        sums = engine.setdefault(row["trace_id"], dict.fromkeys(_PHASES, 0))
-        for phase in _PHASES:
-            sums[phase] += getattr(truth, f"{phase}_ns") or 0
+        chains_told.setdefault(row["trace_id"], []).append(_told(row, truth))
     for row in chains[~chains["warmup"] & ~chains["failed"]].to_dict(orient="records"):
-        for name, recorded, true in _of_chain(row, engine.get(row["trace_id"])):
+        for name, recorded, true in _of_chain(row, chains_told.get(row["trace_id"], ())):
             pairs[name].append((recorded, true))
     return [_errors(name, values) for name, values in pairs.items() if values]
 
@@ -99,19 +97,32 @@ def _of_call(row: Mapping[Hashable, Any], truth: Truth) -> Iterator[tuple[str, f
     if truth.writes_ns and not _missing(row["sent_ns"]):
         recorded_e2e = float(row["call_e2e_ns"]) - float(row["sent_ns"])
         yield "call e2e", recorded_e2e, truth.writes_ns[-1] - truth.arrival_ns
-    for phase in _PHASES:
-        true_phase = getattr(truth, f"{phase}_ns")
-        if true_phase is not None and not _missing(row[f"{phase}_ns"]):
-            yield phase, float(row[f"{phase}_ns"]), true_phase
+    for phase, true_phase in _told(row, truth).items():
+        yield phase, float(row[f"{phase}_ns"]), true_phase
 
 
-def _of_chain(row: Mapping[Hashable, Any], engine: Mapping[str, int] | None) -> Iterator[tuple[str, float, float]]:
-    if engine is None:
+def _told(row: Mapping[Hashable, Any], truth: Truth) -> dict[str, int]:
+    """The true durations of the phases that the call has: an engine does not tell all, and some none."""
+    whole = None if truth.prefill_ns is None or truth.decode_ns is None else truth.prefill_ns + truth.decode_ns
+    true = {phase: getattr(truth, f"{phase}_ns") for phase in ENGINE_PHASES[:-1]} | {"inference": whole}
+    return {
+        phase: duration
+        for phase, duration in true.items()
+        if duration is not None and not _missing(row.get(f"{phase}_ns"))
+    }
+
+
+def _of_chain(row: Mapping[Hashable, Any], calls: Sequence[Mapping[str, int]]) -> Iterator[tuple[str, float, float]]:
+    """Of the phases that all its calls tell."""
+    if not calls:
         return
-    for phase in _PHASES:
-        yield f"chain {phase}", row[f"{phase}_ns"], engine[phase]
-    known = sum(row[f"{phase}_ns"] for phase in _PHASES)
-    yield "chain rest", row["e2e_ns"] - known, row["e2e_ns"] - sum(engine[phase] for phase in _PHASES)
+    sums = {phase: sum(told[phase] for told in calls) for phase in calls[0] if all(phase in told for told in calls)}
+    for phase, true in sums.items():
+        yield f"chain {phase}", row[f"{phase}_ns"], true
+    if not sums:
+        return
+    known = sum(row[f"{phase}_ns"] for phase in sums)
+    yield "chain rest", row["e2e_ns"] - known, row["e2e_ns"] - sum(sums.values())
 
 
 def _missing(value: object) -> bool:

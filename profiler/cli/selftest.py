@@ -20,7 +20,8 @@ def complete_cell(ctx: click.Context, param: click.Parameter, incomplete: str) -
 Examples:
   profiler selftest              the whole grid: some minutes
   profiler selftest --quick      a cell of each sort: under a minute
-  profiler selftest --only "64 streams" --json"""
+  profiler selftest --only "64 streams" --json
+  profiler selftest --only ollama"""
 )
 @click.option("--quick", is_flag=True, help="A cell of each sort, with few calls.")
 @click.option(
@@ -32,8 +33,8 @@ def selftest(*, quick: bool, only: str | None, as_json: bool, seed: int) -> int:
     """Measure the error of the profiler's own figures against an engine that knows the truth.
 
     The recorder runs against the embedded engine, which logs when it received each request and when it wrote each
-    token: one, 16 and 64 streams, streaming or not, with each habit of servers on the wire. The table shows absolute
-    errors and the bias. Exit code 1 if an error exceeds the limits that docs/accuracy.md publishes.
+    token: one, 16 and 64 streams, streaming or not, with each habit of servers on the wire, in each dialect that it
+    speaks (vLLM, TGI, Ollama, OpenAI, llama.cpp). The table shows absolute errors and the bias. Exit code 1 if an error exceeds the limits that docs/accuracy.md publishes.
     """
     from profiler.errors import UsageError
     from profiler.record import facts

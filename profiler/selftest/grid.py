@@ -7,9 +7,9 @@ The engine's profile is `paced`: streams of 100 tokens a second that do not marc
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from profiler.analysis.accuracy import TPOT_BY_ENGINE, Errors
+from profiler.analysis.accuracy import ENGINE_PHASES, TPOT_BY_ENGINE, Errors
 
 MS = 1_000_000
 TOKENS = 128
@@ -30,6 +30,7 @@ TRAITS = (
 )
 BIAS_SHARE_LIMIT = 0.01  # of TTFT and TPOT, in every cell
 EXACT_NS = 1_000  # durations that the engine tells are passed on, rounded to microseconds at worst
+WHOLE_MS = 1_000_000  # TGI tells whole milliseconds, cut off
 PLACED_NS = 10 * 1_000  # on a chain's path, phases are apart by 1 µs each
 
 
@@ -43,6 +44,8 @@ class Cell:
     calls: int = 1  # in a row, per chain
     stream: bool = True
     trait: str | None = None
+    dialect: str = "vllm"  # of the server
+    native: bool = False  # by the server's own protocol
     tool_choice: str | None = None  # the answers are tool calls, with words before them (auto) or none (required)
 
 
@@ -66,6 +69,7 @@ def cells(*, quick: bool) -> list[Cell]:
     """The grid; the quick one has a cell of each sort and too few calls for a p99 to say much."""
     if quick:
         return [
+            *_quick_of_dialects(),
             Cell("16 streams", 16, 32),
             Cell("16 calls, not streamed", 16, 16, stream=False),
             Cell("4 tokens a chunk", 16, 16, trait="tokens-per-chunk=4"),
@@ -80,7 +84,35 @@ def cells(*, quick: bool) -> list[Cell]:
         Cell("tool calls held back, no words", TRAIT_STREAMS, 8 * TRAIT_STREAMS, tool_choice="required"),
     ]
     found.append(Cell("chains of 5 calls", 8, 16, calls=5))
+    return [*found, *_of_dialects()]
+
+
+DIALECTS = (("tgi", True), ("tgi", False), ("ollama", True), ("ollama", False), ("openai", False), ("llama.cpp", False))
+"""Beside vLLM: the dialect, and whether by its own protocol."""
+
+
+def _of_dialects() -> list[Cell]:
+    found = []
+    for dialect, native in DIALECTS:
+        name = _name(dialect, native=native)
+        plain = Cell(f"{name}, 16 streams", TRAIT_STREAMS, 2 * TRAIT_STREAMS, dialect=dialect, native=native)
+        whole = replace(plain, name=f"{name}, not streamed", chains=TRAIT_STREAMS, stream=False)
+        chains = replace(plain, name=f"{name}, chains of 3 calls", streams=4, chains=8, calls=3, stream=not native)
+        found += [plain, whole, chains]
     return found
+
+
+def _quick_of_dialects() -> list[Cell]:
+    return [
+        Cell(f"{_name(dialect, native=native)}, 8 streams", 8, 16, dialect=dialect, native=native)
+        for dialect, native in DIALECTS
+    ]
+
+
+def _name(dialect: str, *, native: bool) -> str:
+    """As people call it; where a server has two protocols, which."""
+    both = sum(each == dialect for each, _ in DIALECTS) > 1
+    return f"{dialect} {'native' if native else '/v1'}" if both else dialect
 
 
 def _of_trait(trait: str) -> Cell:
@@ -95,6 +127,9 @@ def _streams(number: int) -> str:
 def beyond(cell: Cell, errors: Iterable[Errors]) -> list[str]:
     """Which limits a cell's errors exceed, in words."""
     limits = LIMITS[min(size for size in LIMITS if size >= cell.streams)]
+    errors = list(errors)
+    told = [each.metric for each in errors if each.metric in ENGINE_PHASES]
+    exact_ns = WHOLE_MS if cell.dialect == "tgi" else EXACT_NS
     found = []
     for each in errors:
         checks: list[tuple[str, float, float]] = []
@@ -102,10 +137,11 @@ def beyond(cell: Cell, errors: Iterable[Errors]) -> list[str]:
             checks = [("p50", each.p50_ns, limits.ttft_p50_ns), ("p99", each.p99_ns, limits.ttft_p99_ns)]
         elif each.metric == "tpot":
             checks = [("p99", each.p99_ns, limits.tpot_p99_ns)]
-        elif each.metric in ("queue", "prefill", "decode"):
-            checks = [("max", each.max_ns, EXACT_NS)]
+        elif each.metric in ENGINE_PHASES:
+            checks = [("max", each.max_ns, exact_ns)]
         elif each.metric.startswith("chain "):
-            checks = [("max", each.max_ns, PLACED_NS * cell.calls)]
+            parts = len(told) if each.metric == "chain rest" else 1
+            checks = [("max", each.max_ns, (PLACED_NS + parts * (exact_ns - EXACT_NS)) * cell.calls)]
         found += [
             f"{cell.name}: {each.metric} {which} {value / MS:.3f} ms, limit {limit / MS:.3f} ms"
             for which, value, limit in checks

@@ -14,11 +14,14 @@ import httpx2
 
 from profiler.analysis.accuracy import Errors, compare
 from profiler.engines import Engine, EngineOptions, SimOptions, open_engine
+from profiler.engines.url import unversioned
 from profiler.record.agent import Agent
 from profiler.record.chain import RecordingOptions
 from profiler.record.recorder import Recorder
 from profiler.record.runner import Outcome, Plan, Runner
-from profiler.selftest.grid import TOKENS, Cell, beyond
+from profiler.record.servers import server_of
+from profiler.selftest.asking import body_of, path_of
+from profiler.selftest.grid import Cell, beyond
 from profiler.store.reader import load_run
 from profiler.store.writer import RunWriter, create_run_folder
 from profiler.tasks import Task
@@ -26,21 +29,6 @@ from profiler.truth import read_truth
 
 PROFILE = "paced"
 TIMEOUT_S = 120.0
-_WORDY = {"type": "string", "minLength": 16, "maxLength": 32}
-_TOOLS = [
-    {
-        "type": "function",
-        "function": {
-            "name": "search",
-            "parameters": {
-                "type": "object",
-                "properties": {"queries": {"type": "array", "items": _WORDY, "minItems": 20, "maxItems": 20}},
-                "required": ["queries"],
-            },
-        },
-    }
-]
-"""What the model is to call: about as many tokens as an answer in words has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +53,11 @@ def measure(cell: Cell, *, seed: int = 0) -> CellResult:
         folder = create_run_folder(Path(scratch) / "run")
         truth_path = folder / "truth.jsonl"
         sim = SimOptions(
-            profile=PROFILE, traits=(cell.trait,) if cell.trait else (), truth=truth_path, spin=_cores() > 1
+            profile=PROFILE,
+            dialect=cell.dialect,
+            traits=(cell.trait,) if cell.trait else (),
+            truth=truth_path,
+            spin=_cores() > 1,
         )
         options = EngineOptions(backend="sim", sim=sim, seed=seed)
         with (
@@ -88,7 +80,7 @@ def _record(cell: Cell, engine: Engine, folder: Path) -> Outcome:
         plan = Plan(
             Agent("selftest", Path(__file__), "function", _Caller(cell, engine.info.base_url, engine.info.model).ask),
             [Task(id=str(number), input=f"Stream {number}, please.") for number in range(cell.chains)],
-            RecordingOptions(agent_name="selftest", provider="sim"),
+            RecordingOptions(agent_name="selftest", provider="sim", server=server_of(cell.dialect)),
             concurrency=cell.streams,
             timeout_s=TIMEOUT_S,
         )
@@ -105,7 +97,7 @@ class _Caller:
 
     def __init__(self, cell: Cell, base_url: str, model: str) -> None:
         self._cell = cell
-        self._url = f"{base_url}/chat/completions"
+        self._url = unversioned(base_url) + path_of(cell)
         self._model = model
         self._client: httpx2.AsyncClient | None = None
         self._left = cell.chains
@@ -124,17 +116,13 @@ class _Caller:
 
     async def _calls(self, client: httpx2.AsyncClient, question: Any) -> None:
         """One after the other, each with a longer prompt."""
-        messages = [{"role": "user", "content": str(question)}]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": str(question)}]
         for number in range(self._cell.calls):
             await self._call(client, messages)
             messages += [{"role": "assistant", "content": "…"}, {"role": "user", "content": f"And {number}?"}]
 
-    async def _call(self, client: httpx2.AsyncClient, messages: list[dict[str, str]]) -> None:
-        body: dict[str, Any] = {"model": self._model, "messages": messages, "stream": self._cell.stream}
-        if self._cell.tool_choice is None:
-            body |= {"max_tokens": TOKENS, "min_tokens": TOKENS, "ignore_eos": True}
-        else:
-            body |= {"tools": _TOOLS, "tool_choice": self._cell.tool_choice}
+    async def _call(self, client: httpx2.AsyncClient, messages: list[dict[str, Any]]) -> None:
+        body = body_of(self._cell, self._model, messages)
         async with client.stream("POST", self._url, json=body) as response:
             response.raise_for_status()
             async for _ in response.aiter_raw():

@@ -37,7 +37,9 @@ def chain(**known) -> dict[str, object]:
 
 
 def errors(calls, truths, chains=()):
-    found = compare(pd.DataFrame(calls), pd.DataFrame(list(chains), columns=list(chain())), truths)
+    found = compare(
+        pd.DataFrame(calls), pd.DataFrame(list(chains) or None, columns=None if chains else list(chain())), truths
+    )
     return {each.metric: each for each in found}
 
 
@@ -85,3 +87,34 @@ def test_calls_that_failed_or_warmed_up_or_have_no_truth_are_left_out():
 def test_what_is_missing_on_either_side_has_no_error():
     found = errors([call(ttft_ns=None, tpot_ns=float("nan"), queue_ns=pd.NA)], [truth(prefill_ns=None)])
     assert set(found) == {"call e2e", "decode"}
+
+
+# --- engines that do not tell everything -------------------------------------------------------------------
+
+
+def test_what_an_engine_does_not_tell_is_not_compared():
+    silent = call(queue_ns=None, prefill_ns=None, decode_ns=None)
+    found = errors([silent], [truth()], [chain()])
+    assert "prefill" not in found
+    assert not [name for name in found if name.startswith("chain")]
+
+
+def test_a_chains_phases_are_compared_if_all_its_calls_tell_them():
+    calls = [call("a", queue_ns=None), call("b")]
+    found = errors(calls, [truth("a"), truth("b")], [chain(queue_ns=5 * MS, prefill_ns=81 * MS, decode_ns=120 * MS)])
+    assert "chain queue" not in found
+    assert (found["chain prefill"].bias_ns, found["chain decode"].bias_ns) == (1 * MS, 0)
+    assert found["chain rest"].bias_ns == -1 * MS
+
+
+def test_prefill_and_decode_that_are_not_told_apart_are_compared_together():
+    calls = [call(prefill_ns=None, decode_ns=None, inference_ns=99 * MS)]
+    found = errors(calls, [truth()], [{**chain(), "inference_ns": 99 * MS}])
+    assert found["inference"].bias_ns == -1 * MS
+    assert found["chain inference"].bias_ns == -1 * MS
+
+
+def test_loading_is_compared_where_a_model_is_loaded():
+    found = errors([call(load_ns=7 * MS)], [truth(load_ns=6 * MS)], [{**chain(), "load_ns": 7 * MS}])
+    assert (found["load"].bias_ns, found["chain load"].bias_ns) == (1 * MS, 1 * MS)
+    assert "load" not in errors([call(load_ns=7 * MS)], [truth()], [{**chain(), "load_ns": 7 * MS}])

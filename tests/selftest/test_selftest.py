@@ -11,11 +11,12 @@ import os
 import psutil
 import pytest
 
-from profiler.analysis.accuracy import Errors
+from profiler.analysis.accuracy import ENGINE_PHASES, Errors
 from profiler.cli import main
+from profiler.engines.model import SIM_DIALECTS
 from profiler.engines.sim.traits import trait_names
 from profiler.report.accuracy import Measured, render_json, render_table
-from profiler.selftest.grid import LIMITS, MS, TRAITS, Cell, beyond, cells
+from profiler.selftest.grid import DIALECTS, LIMITS, MS, TRAITS, Cell, beyond, cells
 from profiler.selftest.measure import measure
 
 
@@ -36,6 +37,18 @@ def test_the_grid_has_every_trait_and_every_number_of_streams_with_and_without_s
         (None, "required"),
     }, "tool calls, streamed and held back"
     assert len({cell.name for cell in grid}) == len(grid)
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_the_grid_has_every_dialect_with_each_protocol_that_it_has(quick):
+    found = {(cell.dialect, cell.native) for cell in cells(quick=quick)}
+    assert {dialect for dialect, _ in found} == set(SIM_DIALECTS)
+    assert found - {("vllm", False)} == set(DIALECTS)
+    if not quick:
+        for dialect, native in DIALECTS:
+            of_it = [cell for cell in cells(quick=False) if (cell.dialect, cell.native) == (dialect, native)]
+            assert {(cell.stream, cell.calls > 1) for cell in of_it} >= {(True, False), (False, False)}
+            assert any(cell.calls > 1 for cell in of_it)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +73,13 @@ def test_errors_within_the_limits_are_not_told_of():
     assert beyond(Cell("c", 64, 64), [errors("ttft", LIMITS[64].ttft_p50_ns)]) == []
 
 
+def test_whole_milliseconds_are_as_exact_as_tgi_tells_them():
+    told = [errors("queue", 0.9 * MS), errors("inference", 0.9 * MS), errors("chain rest", 1.9 * MS)]
+    assert beyond(Cell("c", 16, 16, dialect="tgi"), told) == []
+    assert len(beyond(Cell("c", 16, 16, dialect="llama.cpp"), told)) == 3
+    assert beyond(Cell("c", 16, 16, dialect="tgi"), [errors("queue", 1.1 * MS)])
+
+
 def test_a_cell_takes_the_limits_of_the_next_larger_number_of_streams():
     assert beyond(Cell("c", 8, 8), [errors("tpot", 0.02 * MS)])
     assert not beyond(Cell("c", 33, 33), [errors("tpot", 0.02 * MS)])
@@ -79,6 +99,33 @@ def test_no_habit_of_a_server_biases_the_time_per_token(trait):
     assert found["tpot"].p50_ns < 0.01 * 10 * MS, "a hundredth of the 10 ms that a token takes"
     for phase in ("queue", "prefill", "decode"):
         assert found[phase].max_ns < 1000
+
+
+TOLD = {
+    ("ollama", True): {"load", "prefill", "decode"},
+    ("llama.cpp", False): {"prefill", "decode"},
+}
+
+
+@pytest.mark.parametrize(("dialect", "native"), DIALECTS, ids=str)
+def test_every_dialect_is_measured_as_exactly_as_it_tells(dialect, native):
+    result = measure(Cell("cell", 4, 8, dialect=dialect, native=native))
+    found = {each.metric: each for each in result.errors}
+    assert (result.calls, result.lost, found["ttft"].n, found["tpot"].n) == (8, 0, 8, 8)
+    assert found["tpot"].p50_ns < 0.01 * 10 * MS, "a hundredth of the 10 ms that a token takes"
+    assert found["ttft"].p50_ns < 0.02 * 100 * MS
+    told = {name for name in found if name in ENGINE_PHASES}
+    assert told == TOLD.get((dialect, native), set()), "a stream of TGI's tells nothing, and OpenAI's never"
+    assert all(found[name].max_ns <= 1000 for name in told)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_what_tgi_tells_in_headers_is_measured_to_the_millisecond(native):
+    result = measure(Cell("cell", 4, 4, stream=False, dialect="tgi", native=native))
+    found = {each.metric: each for each in result.errors}
+    assert {name for name in found if name in ENGINE_PHASES} == {"queue", "inference"}
+    assert 0 < found["inference"].max_ns <= MS, "cut off, and no more than that"
+    assert found["chain rest"].n == 4
 
 
 def test_tool_calls_that_are_held_back_do_not_make_the_engine_look_faster():

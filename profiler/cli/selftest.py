@@ -34,7 +34,8 @@ def selftest(*, quick: bool, only: str | None, as_json: bool, seed: int) -> int:
 
     The recorder runs against the embedded engine, which logs when it received each request and when it wrote each
     token: one, 16 and 64 streams, streaming or not, with each habit of servers on the wire, in each dialect that it
-    speaks (vLLM, TGI, Ollama, OpenAI, llama.cpp). The table shows absolute errors and the bias. Exit code 1 if an error exceeds the limits that docs/accuracy.md publishes.
+    speaks (vLLM, TGI, Ollama, OpenAI, llama.cpp). The table shows absolute errors and the bias. Exit code 1 if an
+    error exceeds the limits that docs/accuracy.md publishes.
     """
     from profiler.errors import UsageError
     from profiler.record import facts

@@ -16,6 +16,7 @@ from profiler.errors import EngineUnavailable, UsageError
 if TYPE_CHECKING:
     from profiler.engines import Engine, EngineOptions
     from profiler.receive.receiver import SpanReceiver
+    from profiler.record.live import LiveExport
     from profiler.record.recorder import Recorder
     from profiler.store.manifest import EngineSpans, Manifest
     from profiler.store.writer import RunWriter
@@ -110,10 +111,10 @@ def _address_towards(host: str) -> str:
         return socket.gethostname()
 
 
-def begin(receiver: SpanReceiver | None, recorder: Recorder, writer: RunWriter) -> None:
-    """Keep what belongs to the run's traces, if there is a receiver."""
+def begin(receiver: SpanReceiver | None, recorder: Recorder, writer: RunWriter, live: LiveExport | None) -> None:
+    """Keep what belongs to the run's traces, if there is a receiver, and hand it to the live export with its chain."""
     if receiver is not None:
-        receiver.begin(recorder.traces.__contains__, writer.write_line)
+        receiver.begin(recorder.traces.__contains__, writer.write_line, live.offer if live is not None else None)
 
 
 def settle(receiver: SpanReceiver | None, engine: Engine, manifest: Manifest, *, broken_off: bool) -> None:

@@ -315,8 +315,8 @@ def _record(
     live = LiveExport(endpoint) if endpoint else None
     resource = {"profiler.run": folder.name, "host.name": facts.host_name()}
     of_metrics = metrics.sinks({"service.name": "agent", "service.instance.id": folder.name, **resource})
-    after_writing = [*([receiver.chain] if receiver else []), *([live.offer] if live else []), *of_metrics]
-    sinks: list[Callable[..., None]] = [writer.write_chain, *after_writing]
+    # A receiver hands chains on to `live` itself, with what the engine sent of them.
+    then: list[Callable[..., None]] = [receiver.chain] if receiver else [live.offer] if live else []
 
     def check_store() -> None:
         if writer.broken is not None:
@@ -324,9 +324,9 @@ def _record(
 
     pace = Pace(*options.paced) if options.paced else None
     began = time.monotonic()
-    recorder = Recorder(service_name="agent", resource=resource, sinks=sinks)
+    recorder = Recorder(service_name="agent", resource=resource, sinks=[writer.write_chain, *then, *of_metrics])
     metrics.watch(engine, folder, recorder.clock.now_ns)
-    engine_spans.begin(receiver, recorder, writer)
+    engine_spans.begin(receiver, recorder, writer, live)
     with recorder, Progress(len(plan.jobs()) + plan.warmup) as progress:
         runner = Runner(
             plan,

@@ -23,6 +23,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from profiler.receive.documents import line_of, spans_of
+from profiler.receive.forward import Forward
 from profiler.store.manifest import EngineSpans, LoadingSpan
 
 MOST_LOADING: Final = 500  # spans; vLLM sends a dozen for each of its processes
@@ -50,6 +51,7 @@ class Intake:
         self._now_ns = now_ns
         self._is_ours: Callable[[int], bool] = lambda trace_id: False  # noqa: ARG005 - there is no run yet
         self._write: Callable[[bytes], bool] = lambda line: False  # noqa: ARG005
+        self.forward: Forward | None = None  # where what is kept goes as well
         self._began_ns: int | None = None
         self._written: set[int] = set()  # chains
         self._held: dict[int, list[tuple[bytes, int]]] = {}  # lines, with how many spans they have
@@ -93,6 +95,10 @@ class Intake:
             self._store(trace_id, line_of(request, partial(_is_of, trace_id)), spans)
         self._tell_whether_complete()
 
+    def is_asked(self, span_id: int) -> bool:
+        """Whether a call's span of the engine is still to come."""
+        return span_id in self._asked
+
     def refuse(self, kind: str) -> None:
         """Count what was not taken."""
         self._refused[kind] += 1
@@ -109,7 +115,7 @@ class Intake:
                 self._asked.add(span_id)
         for line, spans in self._held.pop(chain.trace_id, ()):
             self._held_bytes -= len(line)
-            self._append(line, spans)
+            self._append(chain.trace_id, line, spans)
         self._tell_whether_complete()
 
     def _note_answer(self, span: Span) -> None:
@@ -122,15 +128,17 @@ class Intake:
 
     def _store(self, trace_id: int, line: bytes, spans: int) -> None:
         if trace_id in self._written:
-            self._append(line, spans)
+            self._append(trace_id, line, spans)
         elif self._held_bytes + len(line) > MOST_HELD_BYTES:
             self._counts["dropped"] += spans
         else:
             self._held.setdefault(trace_id, []).append((line, spans))
             self._held_bytes += len(line)
 
-    def _append(self, line: bytes, spans: int) -> None:
+    def _append(self, trace_id: int, line: bytes, spans: int) -> None:
         self._counts["kept" if self._write(line) else "dropped"] += spans
+        if self.forward is not None:
+            self.forward.line(trace_id, line, spans)
 
     def _is_loading(self, span: Span) -> bool:
         before = self._began_ns is None or span.end_time_unix_nano <= self._began_ns

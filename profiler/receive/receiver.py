@@ -21,6 +21,7 @@ from profiler import semconv as sc
 from profiler.errors import EngineUnavailable
 from profiler.receive.content import Refused
 from profiler.receive.door import Door
+from profiler.receive.forward import Forward, Offer
 from profiler.receive.intake import Answered, Intake
 from profiler.receive.over_grpc import GrpcSide
 from profiler.receive.over_http import HttpSide
@@ -54,6 +55,7 @@ class SpanReceiver:
         self._intake = Intake(time.time_ns)
         self._loop = asyncio.new_event_loop()
         self._waited_s = 0.0
+        self._forward: Forward | None = None
         self._closed = False
         started = threading.Event()
         self._thread = threading.Thread(target=self._serve, args=(started,), name="engine-spans", daemon=True)
@@ -66,8 +68,11 @@ class SpanReceiver:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}{TRACES_PATH}"
 
-    def begin(self, is_ours: Callable[[int], bool], write: Callable[[bytes], bool]) -> None:
-        """The run begins: see `Intake.begin`."""
+    def begin(self, is_ours: Callable[[int], bool], write: Callable[[bytes], bool], offer: Offer | None = None) -> None:
+        """The run begins: see `Intake.begin`; with `offer` chains are handed on with what the engine sent of them."""
+        if offer is not None:
+            self._forward = Forward(offer, self._intake.is_asked, self._loop.call_later)
+            self._intake.forward = self._forward
         self._intake.begin(is_ours, write)
 
     def chain(self, spans: Sequence[ReadableSpan]) -> None:
@@ -80,7 +85,14 @@ class SpanReceiver:
             and sc.ERROR_TYPE not in span.attributes
             and not span.attributes.get(sc.CALL_TRUNCATED)
         ]
-        self._soon(self._intake.answered, Answered(spans[0].context.trace_id, calls))
+        self._soon(self._answered, spans, Answered(spans[0].context.trace_id, calls))
+
+    def _answered(self, spans: Sequence[ReadableSpan], chain: Answered) -> None:
+        if self._forward is not None:
+            self._forward.chain(chain.trace_id, spans, chain.calls)
+        self._intake.answered(chain)
+        if self._forward is not None:
+            self._forward.look(chain.trace_id)
 
     def wait(self, limit_s: float) -> float:
         """Until every call that was answered has its span of the engine, or for this long; how long it was."""
@@ -90,6 +102,11 @@ class SpanReceiver:
         if checked.wait(limit_s):
             self._intake.complete.wait(max(0.0, limit_s - (time.monotonic() - began)))
         self._waited_s = time.monotonic() - began
+        if self._forward is not None:
+            flushed = threading.Event()
+            self._soon(self._forward.flush)
+            self._soon(flushed.set)
+            flushed.wait(_STOP_LIMIT_S)
         return self._waited_s
 
     def facts(self) -> EngineSpans:

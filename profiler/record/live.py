@@ -31,6 +31,8 @@ SEND_TIMEOUT_S = 5.0
 FLUSH_S = 5.0  # at the end, for a collector that has taken something before
 LAST_TRY_S = 1.0  # for one that never has
 
+_Piece = tuple[Sequence[ReadableSpan], Sequence[bytes]]  # a chain's spans, and lines of its engine's
+
 
 class LiveExport:
     """Sends chains in the background and keeps account of what arrived."""
@@ -57,24 +59,31 @@ class LiveExport:
             gives_up=False,
             stop=self._stop,
         )
-        self._queue: queue.Queue[Sequence[ReadableSpan] | None] = queue.Queue(QUEUE_CHAINS)
+        self._queue: queue.Queue[_Piece | None] = queue.Queue(QUEUE_CHAINS)
         self._offered = 0
         self._failure: str | None = None  # of this side
         self._thread = threading.Thread(target=self._send_all, name="otlp-export", daemon=True)
         self._thread.start()
 
-    def offer(self, spans: Sequence[ReadableSpan]) -> None:
-        """Take a chain to be sent. Never waits: with the queue full, the chain counts as not sent."""
-        self._offered += len(spans)
+    def offer(self, spans: Sequence[ReadableSpan], lines: Sequence[tuple[bytes, int]] = ()) -> None:
+        """Take a chain to be sent. Never waits: with the queue full, the chain counts as not sent.
+
+        Args:
+            spans: the chain's own.
+            lines: of OTLP JSON, what the engine sent of it, each with how many spans it has.
+        """
+        self._offered += len(spans) + sum(number for _, number in lines)
         try:
-            self._queue.put_nowait(spans)
+            self._queue.put_nowait((spans, [line for line, _ in lines]))
         except queue.Full:
             self._failure = self._failure or "the collector is too slow"
 
     def _send_all(self) -> None:
-        while (spans := self._queue.get()) is not None:
+        while (piece := self._queue.get()) is not None:
+            spans, lines = piece
             try:
-                items = list(items_of(orjson.loads(encode(spans))))
+                own = [encode(spans)] if spans else []
+                items = [item for line in [*own, *lines] for item in items_of(orjson.loads(line))]
                 for document in batches(items, BATCH_SPANS):
                     self._sender.send(document)
             except Exception as error:  # noqa: BLE001 - a collector must never fail a run; it is counted and told

@@ -13,6 +13,8 @@ from cli_helpers import PLAIN_AGENT, ROOT, Result, start
 
 from profiler.analysis.reconcile import cross_check
 from profiler.engines import EngineOptions, SimOptions, open_engine
+from profiler.receive.documents import spans_of
+from profiler.receive.receiver import SpanReceiver
 from profiler.store.reader import load_run
 
 REACT = str(ROOT / "agents" / "react.py")
@@ -154,3 +156,23 @@ def test_a_wrong_value_is_refused_before_anything_is_made(bench):
     assert result.code == 2
     assert "--engine-spans 'always' is neither auto, on, off nor a port" in result.err
     assert not (bench.folder / "out").exists()
+
+
+def test_a_live_export_gets_each_chain_in_one_piece_with_the_engines_spans(bench):
+    with SpanReceiver() as collector:  # a collector as good as any: it reads OTLP with the official messages
+        received = []
+        take = collector._intake.take
+        collector._http._take = lambda request, protocol: received.append(request) or take(request, protocol)
+        address = f"http://127.0.0.1:{collector.port}"
+        result = finished(bench, *TASKS, "--engine-spans", "on", "--otlp-endpoint", address, "--out", "out")
+    assert result.code == 0, result.err
+    manifest = bench.manifest()
+    own, of_engine = manifest["spans"]["written"], manifest["engine_spans"]["kept"]
+    assert (manifest["export"]["sent"], manifest["export"]["not_sent"]) == (own + of_engine, 0)
+    assert of_engine == 7
+    pieces = []
+    for request in received:
+        spans = [span for span, _, _ in spans_of(request)]
+        pieces.append((len({span.trace_id for span in spans}), sum(span.name == "llm_request" for span in spans)))
+    chains = [piece for piece in pieces if piece[0]]
+    assert sorted(chains) == [(1, 2), (1, 2), (1, 3)], "each chain came once, with a request for each of its calls"

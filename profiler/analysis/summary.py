@@ -114,6 +114,9 @@ class Summary:
     unused_script_calls: int
     off_script: OffScript | None = None
     failures: Sequence[tuple[str, int]] = field(default_factory=tuple)  # error type, chains
+    adapted: Sequence[tuple[str, int]] = ()  # field of requests, calls in which it was sent otherwise than asked
+    hidden_generations: int = 0  # calls whose engine threw a first answer away
+    overloaded: int = 0  # attempts that were turned away with status 429, those of failed chains with them
 
 
 def summarise(tables: Tables) -> Summary:
@@ -157,6 +160,9 @@ def summarise(tables: Tables) -> Summary:
         unaccounted_median_share=_median(good["unaccounted_ns"] / good["e2e_ns"]),
         unused_script_calls=int(good["unused_script_calls"].sum()),
         off_script=_off_script(answered),
+        adapted=_adapted(answered),
+        hidden_generations=int(answered["hidden_generation"].sum()),
+        overloaded=int((tables.calls["error_type"] == "429")[~tables.calls["warmup"]].sum()),
         failures=tuple(
             (str(name), int(number))
             for name, number in measured[measured["failed"]]["error_type"].fillna("error").value_counts().items()
@@ -167,6 +173,12 @@ def summarise(tables: Tables) -> Summary:
 def _disagreeing(tables: Tables, chains: pd.DataFrame) -> int:
     found = tables.repairs[tables.repairs["kind"] == DISAGREES]
     return int(found.loc[found["trace_id"].isin(chains["trace_id"]), "count"].sum())
+
+
+def _adapted(calls: pd.DataFrame) -> tuple[tuple[str, int], ...]:
+    """Fields with the number of calls in which they were changed, by name."""
+    found = calls["adapted"].dropna().str.split(",").explode().value_counts()
+    return tuple(sorted((str(name), int(number)) for name, number in found.items()))
 
 
 def _off_script(calls: pd.DataFrame) -> OffScript | None:

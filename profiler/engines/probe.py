@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 4 * 2**20
 LISTED_MODELS = 12
-_OK, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
+_OK, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND, _SERVER_ERROR = 200, 401, 403, 404, 500
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def probe(base_url: str, *, api_key: str | None, timeout_s: float, wanted: str |
         url = f"{base_url}/models"
         answer = _ask_for_models(client, url, timeout_s)
         pages = _Pages(client, unversioned(base_url), timeout_s)
-        if answer.status == _NOT_FOUND:
-            models, recognised = _without_a_list(answer, url, pages)
+        if answer.status == _NOT_FOUND or answer.status >= _SERVER_ERROR:
+            models, recognised = _without_a_list(answer, url, pages, wanted)
         else:
             models = _models(answer, url, client)
             lengths = any(model.max_model_len for model in models)
@@ -110,13 +110,17 @@ def _no_model(server: str) -> str:
     return "Load a model in the server first; if it loads models on demand, name one with --model."
 
 
-def _without_a_list(answer: _Answer, url: str, pages: _Pages) -> tuple[tuple[Served, ...], Recognised]:
-    """What an old TGI serves, which has no list of models.
+def _without_a_list(
+    answer: _Answer, url: str, pages: _Pages, wanted: str | None
+) -> tuple[tuple[Served, ...], Recognised]:
+    """What an old TGI serves, which has no list of models, or `transformers serve`, which fails to list an empty cache.
 
     Raises:
-        EngineUnavailable: it is no TGI either.
+        EngineUnavailable: it is neither.
     """
     recognised = recognise([], answer.headers, pages.read)
+    if recognised.server == "transformers" and wanted is not None:
+        return (), recognised
     if recognised.model is None:
         problem = explain_status(answer.status, url, None, authorised=False)
         assert problem is not None

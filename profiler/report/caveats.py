@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from profiler.analysis.reconcile import Reconciled
 from profiler.analysis.summary import Summary
+from profiler.report.engine_notes import engine_notes
 from profiler.report.text import count, plural, safe
 from profiler.store.manifest import Manifest
 
@@ -15,6 +16,7 @@ def caveats(
 ) -> list[str]:
     """One sentence each, the gravest first."""
     found = [*_of_run(manifest), *_of_engine_log(engine_log), *_of_figures(summary, recorded=manifest is not None)]
+    found += engine_notes(summary, manifest)
     found += [safe(note) for note in notes[:_NOTES_SHOWN]]
     if len(notes) > _NOTES_SHOWN:
         found.append(f"{len(notes) - _NOTES_SHOWN} more such remarks on the trace file")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from profiler.analysis.explain import Explanation, explain
+from profiler.analysis.facts import facts_of
 from profiler.analysis.finding import Finding
 from profiler.analysis.model import Trace
 from profiler.store.manifest import Manifest
@@ -79,7 +80,7 @@ class Run:
     @cached_property
     def explanation(self) -> Explanation:
         """Everything that a report shows."""
-        return explain(self._run.tables)
+        return explain(self._run.tables, facts=facts_of(self.manifest.engine) if self.manifest is not None else None)
 
     @property
     def findings(self) -> Sequence[Finding]:

@@ -11,10 +11,14 @@ import pytest
 import profiler
 from profiler.analysis.finding import Finding
 from profiler.analysis.load import LOADED
+from profiler.cli.report import explained
 from profiler.errors import DataError
+from profiler.store.reader import load_run
 
-sys.path.append(str(Path(__file__).parent / "store"))
+sys.path += [str(Path(__file__).parent / folder) for folder in ("store", "report")]
+from otlp_lines import write_run
 from recorded import recorded_run
+from report_inputs import small_run
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -40,6 +44,15 @@ def test_a_path_may_be_a_text(tmp_path):
 def test_an_explanation_covers_every_chain(tmp_path):
     recorded_run(tmp_path)
     assert profiler.load(tmp_path).explanation.summary.chains == 3
+
+
+def test_what_the_manifest_knows_of_the_engine_is_used(tmp_path):
+    run = write_run(tmp_path / "run", small_run(), engine={"name": "vllm", "command": ["vllm", "--block-size", "64"]})
+    context = profiler.load(run).explanation.context
+    assert (context.block_tokens, context.block_source) == (64, "engine")
+    assert explained(load_run(run)).context == context
+    (run / "run.json").unlink()
+    assert profiler.load(run / "spans.jsonl").explanation.context.block_source != "engine"
 
 
 def test_one_chain_is_read_when_it_is_asked_for(tmp_path):

@@ -24,8 +24,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from profiler.analysis.groups import Groups
 from profiler.analysis.measured import Measured, numbers
-from profiler.analysis.prefixes import block_tokens_of, with_prefixes
+from profiler.analysis.prefixes import Prompts
 from profiler.stats.lines import Line, robust_line
 
 FACTORS = (1.0, 2.0, 5.0)
@@ -109,41 +110,40 @@ class Context:
     breaks: tuple[PrefixBreak, ...]
 
 
-def context_of(measured: Measured, block_tokens: int | None = None) -> Context | None:
+def context_of(measured: Measured, prompts: Prompts) -> Context | None:
     """Everything about the growth of prompts; None if no call tells its prompt's length."""
-    answered = measured.answered
-    if answered["input_tokens"].isna().all():
+    calls = prompts.calls
+    if not np.isfinite(calls["prompt"]).any():
         return None
-    block, source = block_tokens_of(answered, block_tokens)
-    calls = with_prefixes(measured, block)
-    cost = prefill_cost(calls)
+    cost = prefill_cost(prompts)
     price = None if cost is None else cost.per_token_ns
     cached_known = bool(calls["cached"].notna().any())
     cacheable, cached = _per_chain(measured, calls, "cacheable"), _per_chain(measured, calls, "cached")
     missed = np.nan_to_num(calls["cacheable"] - calls["cached"]).clip(min=0)
     return Context(
-        rows=tuple(_rows(measured, calls, price)),
+        rows=tuple(_rows(measured, prompts, price)),
         cost=cost,
-        block_tokens=block,
-        block_source=source,
+        block_tokens=prompts.block_tokens,
+        block_source=prompts.block_source,
         cached_known=cached_known,
         cacheable_tokens=cacheable,
         cached_tokens=cached if cached_known else None,
         saved_ns=None if price is None or not cached_known else cached * price,
         missed_ns=None if price is None or not cached_known else _mean(measured.per_chain(calls, missed)) * price,
-        projections=_projections(measured, calls, cost, block),
+        projections=_projections(measured, calls, cost, prompts.block_tokens),
         breaks=tuple(_breaks(measured, calls, price)),
     )
 
 
-def prefill_cost(calls: pd.DataFrame) -> PrefillCost | None:
+def prefill_cost(prompts: Prompts) -> PrefillCost | None:
     """The price of a prompt token; None without engine timing, or where prompts hardly differ."""
+    calls = prompts.calls
     x, y = numbers(calls["uncached"]), numbers(calls["prefill_ns"])
     first = robust_line(x, y, least_spread=LEAST_SPREAD_TOKENS)
     if first is None:
         return None
     off = y - first.at(x)
-    by_row = pd.Series(off).groupby([calls["position"], calls["step"]]).transform("median").to_numpy()
+    by_row = prompts.rows.spread_medians(off)
     scale = _TO_SIGMA * float(np.nanmedian(np.abs(off - np.nanmedian(off))))
     usual = np.abs(by_row) <= max(_FAR_OFF * scale, 0.05 * float(np.nanmedian(y)))
     line = robust_line(x[usual], y[usual], least_spread=LEAST_SPREAD_TOKENS) or first
@@ -168,19 +168,19 @@ def _per_chain(measured: Measured, calls: pd.DataFrame, column: str) -> float:
     return _mean(measured.per_chain(calls, calls[column]))
 
 
-def _rows(measured: Measured, calls: pd.DataFrame, price: float | None) -> list[GrowthRow]:
-    steps = measured.steps
-    times = steps.assign(time=steps["end_ns"] - steps["start_ns"]).groupby(["position", "node"])
-    told = calls[["position", "step", *_MEANS, "chain"]].astype(dict.fromkeys(_MEANS, float))
-    by_row = told.groupby(["position", "step"], sort=True)
-    means, chains = by_row[list(_MEANS)].mean(), by_row["chain"].nunique()  # one grouping: there may be thousands
-    lasted, until = times["time"].median().reindex(means.index), times["cumulative_ns"].median().reindex(means.index)
-    rows = []
-    for (position, node), (prompt, growth, cacheable, cached, uncached, prefill), number, time, end in zip(
-        means.index, means.itertuples(index=False), chains, lasted, until, strict=True
+def _rows(measured: Measured, prompts: Prompts, price: float | None) -> list[GrowthRow]:
+    """All of them by a few groupings: there may be thousands."""
+    calls, rows = prompts.calls, prompts.rows
+    positions, nodes = rows.keys(calls["position"], calls["step"])
+    chains = rows.distinct(calls["chain"])
+    lasted, until = _times(measured, measured.places(calls, "step")[rows.first])
+    means = zip(*(rows.means(numbers(calls[name])) for name in _MEANS), strict=True)
+    found = []
+    for position, node, (prompt, growth, cacheable, cached, uncached, prefill), number, time, end in zip(
+        positions, nodes, means, chains, lasted, until, strict=True
     ):
         grown = _finite(growth)
-        rows.append(
+        found.append(
             GrowthRow(
                 position=int(position),
                 node=str(node),
@@ -196,7 +196,19 @@ def _rows(measured: Measured, calls: pd.DataFrame, price: float | None) -> list[
                 cumulative_ns=float(end),
             )
         )
-    return rows
+    return found
+
+
+def _times(measured: Measured, places: Any) -> tuple[Any, Any]:
+    """Median duration, and median time since the chain's start, of these rows of the steps."""
+    steps = measured.steps
+    there = measured.places(steps, "node")
+    rows = Groups.of(there)
+    known = there[rows.first]
+    at = np.searchsorted(known, places).clip(max=max(len(known) - 1, 0))
+    lasted, until = rows.medians(steps["end_ns"] - steps["start_ns"]), rows.medians(steps["cumulative_ns"])
+    found = known[at] == places
+    return np.where(found, lasted[at], np.nan), np.where(found, until[at], np.nan)
 
 
 def _finite(value: float) -> float | None:
@@ -207,8 +219,8 @@ def _projections(
     measured: Measured, calls: pd.DataFrame, cost: PrefillCost | None, block: int
 ) -> tuple[Projection, ...]:
     """None without a price, or where chains have one call: nothing tells how prompts grow."""
-    growth, firsts = _known_mean(calls["growth"]), calls[calls["growth"].isna()]
-    first = _known_mean(firsts["prompt"])
+    growth = _known_mean(calls["growth"])
+    first = _known_mean(calls["prompt"][calls["growth"].isna()])
     if cost is None or growth is None or first is None or not len(measured.chains):
         return ()
     count = len(calls) / len(measured.chains)
@@ -242,7 +254,7 @@ def _read_again(calls: pd.DataFrame, block: int) -> tuple[float, bool]:
 
     It is half a block where the cache does not help.
     """
-    later = calls[calls["growth"].notna()]
+    later = calls.loc[calls["growth"].notna(), ["growth", "cacheable", "cached", "uncached"]]
     cacheable = float(np.nansum(later["cacheable"]))
     hit = float(np.nansum(later["cached"])) / cacheable if cacheable else 0.0
     seen = _known_mean(later["uncached"] - later["growth"]) if hit >= _HELPFUL else None

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from profiler.analysis.compounding import Compounding, compounding_in_full
 from profiler.analysis.context import Context, context_of
+from profiler.analysis.facts import Facts
 from profiler.analysis.finding import Finding
 from profiler.analysis.findings import findings_of
+from profiler.analysis.groups import Groups
 from profiler.analysis.measured import Measured
+from profiler.analysis.prefixes import Prompts
 from profiler.analysis.provenance import is_of_adoption
 from profiler.analysis.summary import Summary, summarise
 from profiler.analysis.tables import Tables
 from profiler.analysis.tails import Tails, tails_of
 from profiler.analysis.variance import Variance, variance_of
 from profiler.analysis.waterfall import Waterfall, waterfall_of
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of the engine from elsewhere; None where it is not."""
-
-    block_tokens: int | None = None  # of its prefix cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +65,14 @@ class Explanation:
     repairs: tuple[tuple[str, int], ...] = ()  # kind, how many
 
 
-def explain(tables: Tables, *, bounds: Facts | None = None) -> Explanation:
-    """Compute a report's figures and findings; `bounds` is what the run's manifest knows of the engine."""
+def explain(tables: Tables, *, facts: Facts | None = None) -> Explanation:
+    """Compute a report's figures and findings; `facts` is what the run's manifest knows of the engine."""
     measured = Measured.of(tables)
-    context = context_of(measured, bounds.block_tokens if bounds is not None else None)
+    prompts = Prompts.of(measured, facts or Facts())
+    context = context_of(measured, prompts)
     return Explanation(
-        summary=summarise(tables),
-        findings=findings_of(measured, context),
+        summary=summarise(tables, measured),
+        findings=findings_of(measured, context, prompts),
         compounding=compounding_in_full(measured),
         context=context,
         tails=tails_of(measured),
@@ -87,21 +86,22 @@ def explain(tables: Tables, *, bounds: Facts | None = None) -> Explanation:
 
 def _on_path(measured: Measured) -> list[OnPath]:
     """Rows of the steps, and single tools where a step has several kinds, by position."""
-    rows = _seldom_or_often(measured.steps, ["position", "node", "kind"])
-    tools = measured.tools.assign(on_path=measured.tools["path_ns"] > 0, kind="one tool")
-    kinds = tools.groupby(["position", "step"])["tool"].transform("nunique")
-    rows += _seldom_or_often(tools[kinds > 1], ["position", "tool", "kind"])
+    steps, tools = measured.steps, measured.tools
+    rows = _seldom_or_often(steps, "node", steps["on_path"], steps["kind"])
+    places = Groups.of(tools["position"], tools["step"])
+    several = tools[places.distinct(tools["tool"])[places.number] > 1]
+    rows += _seldom_or_often(several, "tool", several["path_ns"] > 0)
     return sorted(rows, key=lambda row: (row.position, row.kind == "one tool", row.name))
 
 
-def _seldom_or_often(table: pd.DataFrame, keys: list[str]) -> list[OnPath]:
-    """One for each value of the keys (position, name, kind); by one grouping, for there may be thousands."""
-    columns = [*keys, "chain", "on_path", "path_ns", "drag_ns", "slack_ns"]
-    grouped = table[columns].groupby(keys, sort=True)
-    found = grouped.agg(
-        chains=("chain", "nunique"), path=("path_ns", "sum"), drag=("drag_ns", "sum"), slack=("slack_ns", "median")
-    )
-    waited = table[table["on_path"]].groupby(keys)["chain"].nunique().reindex(found.index, fill_value=0)
+def _seldom_or_often(table: pd.DataFrame, name: str, on_path: Any, kind: Any = None) -> list[OnPath]:
+    """One for each position, name and kind; by one grouping, for there may be thousands."""
+    rows = Groups.of(table["position"], table[name], *(() if kind is None else (kind,)))
+    positions, names = rows.keys(table["position"], table[name])
+    chains = rows.distinct(table["chain"])
+    waited = on_path.to_numpy(dtype=bool)
+    on_it = Groups.of(rows.number[waited], table["chain"].to_numpy()[waited])
+    there = np.bincount(rows.number[waited][on_it.first], minlength=len(rows))
     return [
         OnPath(
             position=int(position),
@@ -113,23 +113,32 @@ def _seldom_or_often(table: pd.DataFrame, keys: list[str]) -> list[OnPath]:
             drag_ns=float(drag / chains),
             slack_ns=float(slack),
         )
-        for (position, name, kind), chains, path, drag, slack, there in zip(
-            found.index, *(found[column] for column in found.columns), waited, strict=True
+        for position, name, kind, chains, path, drag, slack, there in zip(
+            positions,
+            names,
+            ["one tool"] * len(rows) if kind is None else rows.keys(kind)[0],
+            chains,
+            rows.sums(table["path_ns"]),
+            rows.sums(table["drag_ns"]),
+            rows.medians(table["slack_ns"]),
+            there,
+            strict=True,
         )
     ]
 
 
 def _gaps(measured: Measured) -> list[GapRow]:
     total = float(measured.e2e_ns.sum())
+    gaps = measured.gaps.groupby(["cause", "owner"])["duration_ns"].agg(["sum", "size"])
     rows = [
         GapRow(
             cause=str(cause),
             owner=str(owner),
-            total_ns=int(lasted.sum()),
-            share=float(lasted.sum()) / total if total else 0.0,
-            gaps=len(lasted),
+            total_ns=int(lasted),
+            share=float(lasted) / total if total else 0.0,
+            gaps=int(number),
         )
-        for (cause, owner), lasted in measured.gaps.groupby(["cause", "owner"], sort=True)["duration_ns"]
+        for (cause, owner), lasted, number in zip(gaps.index, gaps["sum"], gaps["size"], strict=True)
     ]
     return sorted(rows, key=lambda row: -row.total_ns)
 

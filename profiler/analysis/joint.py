@@ -12,6 +12,7 @@ each would gain alone, which is at most its drag. Never is it more than the time
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,44 +20,58 @@ import pandas as pd
 
 from profiler.analysis.measured import numbers
 
-
-def clusters_of(rows: pd.DataFrame, start: Any, end: Any) -> Any:
-    """A number for each row (with columns `chain` and those times): equal for what runs side by side in one chain."""
-    order = np.lexsort((start, rows["chain"]))
-    chain = rows["chain"].to_numpy()[order]
-    latest = pd.Series(end[order]).groupby(chain).cummax().to_numpy()
-    begins = np.ones(len(rows), dtype=bool)
-    begins[1:] = (chain[1:] != chain[:-1]) | (start[order][1:] >= latest[:-1])
-    found = np.empty(len(rows), dtype=np.int64)
-    found[order] = np.cumsum(begins) - 1
-    return found
+Array = Any  # numpy array
 
 
-def joint_gain(rows: pd.DataFrame, lasted: Any, less: Any, waited: Any) -> tuple[Any, Any]:
-    """What each cluster gains.
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """What runs side by side, of calls or of tools."""
 
-    Args:
-        rows: with columns `chain`, `start_ns` and `drag_ns`.
-        lasted: how long each took, nanoseconds.
-        less: how much less it would take.
-        waited: how much of what it can lose the chain waited for; 0 off the critical path.
+    number: Array  # of each row, its cluster
+    lasted: Array  # how long each took, nanoseconds
+    end: Array  # nanoseconds after the first of its chain began
+    drag: Array
 
-    Returns:
-        For each row, what its cluster gains, put down to its members by how much was waited for; and the cluster.
-    """
-    if rows.empty:
-        return np.zeros(0), np.zeros(0, dtype=np.int64)
-    chain = rows["chain"].to_numpy()
-    first = rows["start_ns"].groupby(chain).transform("min")
-    start = numbers(rows["start_ns"] - first)  # in whole nanoseconds: floats cannot tell two moments since 1970
-    end = start + lasted
-    cluster = clusters_of(rows, start, end)
-    less = np.minimum(np.nan_to_num(less).clip(min=0), lasted)
-    alone = np.minimum(np.minimum(less, waited), numbers(rows["drag_ns"]))
-    could = np.minimum(less, waited)
-    table = pd.DataFrame({"end": end, "left": end - less, "alone": alone, "could": could}).groupby(cluster)
-    together = numbers(table["end"].max() - table["left"].max())
-    sums = numbers(table["could"].sum())
-    gain = np.minimum(np.maximum(numbers(table["alone"].sum()), together), sums)
-    share = np.divide(could, sums[cluster], out=np.zeros(len(could)), where=sums[cluster] > 0)
-    return share * gain[cluster], cluster
+    @classmethod
+    def of(cls, rows: pd.DataFrame, duration: str) -> Clusters:
+        """Of a table with columns `chain`, `start_ns`, `drag_ns` and the named one, in nanoseconds."""
+        chain, start_ns = rows["chain"].to_numpy(), rows["start_ns"].to_numpy(dtype=np.int64)
+        order = np.lexsort((start_ns, chain))
+        chains = chain[order]
+        first = np.ones(len(rows), dtype=bool)
+        first[1:] = chains[1:] != chains[:-1]
+        since = start_ns[order] - start_ns[order][first][np.cumsum(first) - 1]
+        start = np.empty(len(rows))
+        start[order] = since  # in whole nanoseconds until here: floats cannot tell two moments since 1970
+        lasted = numbers(rows[duration])
+        end = start + lasted
+        latest = pd.Series(end[order]).groupby(chains).cummax().to_numpy()
+        begins = first.copy()
+        begins[1:] |= start[order][1:] >= latest[:-1]
+        number = np.empty(len(rows), dtype=np.int64)
+        number[order] = np.cumsum(begins) - 1
+        return cls(number, lasted, end, numbers(rows["drag_ns"]))
+
+    def gain(self, less: Array, waited: Array) -> Array:
+        """What each cluster gains, put down to its members by how much was waited for.
+
+        Args:
+            less: how much less each would take, nanoseconds.
+            waited: how much of what it can lose the chain waited for; 0 off the critical path.
+        """
+        if not len(self.number):
+            return np.zeros(0)
+        less = np.minimum(np.nan_to_num(less).clip(min=0), self.lasted)
+        could = np.minimum(less, waited)
+        alone, left = np.minimum(could, self.drag), self.end - less
+        apart = int(self.number.max()) + 1 == len(self.number)  # nothing runs beside anything
+        if apart:
+            sums, gain = could, np.minimum(np.maximum(alone, self.end - left), could)
+        else:
+            table = pd.DataFrame({"end": self.end, "left": left, "alone": alone, "could": could}).groupby(self.number)
+            together = numbers(table["end"].max() - table["left"].max())
+            sums = numbers(table["could"].sum())
+            gain = np.minimum(np.maximum(numbers(table["alone"].sum()), together), sums)[self.number]
+            sums = sums[self.number]
+        share = np.divide(could, sums, out=np.zeros(len(could)), where=sums > 0)
+        return share * gain

@@ -13,11 +13,15 @@ are is worked out from the prompt's tokens and the characters of all its other m
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from profiler.analysis.facts import Facts
+from profiler.analysis.groups import Groups
 from profiler.analysis.measured import Measured, numbers
 from profiler.stats.lines import robust_line
 
@@ -28,12 +32,34 @@ _LEAST_SPREAD_CHARS = 40.0
 Floats = Any  # numpy array
 
 
-def with_prefixes(measured: Measured, block_tokens: int) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """The calls that ended well with what is known of their prompts, and what is taken for the prefix cache's block."""
+
+    calls: pd.DataFrame  # see `with_prefixes`
+    block_tokens: int
+    block_source: str  # "engine", "inferred" or "assumed"
+    caching: bool | None  # whether the engine was started with a prefix cache; None where nothing tells
+
+    @classmethod
+    def of(cls, measured: Measured, facts: Facts = Facts()) -> Prompts:  # noqa: B008 - it is frozen
+        """Look at them, with what is known of the engine."""
+        block, source = block_tokens_of(measured.answered, facts.block_tokens)
+        return cls(with_prefixes(measured, block, caching=facts.prefix_caching), block, source, facts.prefix_caching)
+
+    @cached_property
+    def rows(self) -> Groups:
+        """Of the calls: their rows of the steps, by position and name."""
+        return Groups.of(self.calls["position"], self.calls["step"])
+
+
+def with_prefixes(measured: Measured, block_tokens: int, *, caching: bool | None = None) -> pd.DataFrame:
     """Calls that ended well, in order within their chains, with columns of floats, NaN where they are not known.
 
     Args:
         measured: the chains.
         block_tokens: the prefix cache finds whole blocks.
+        caching: False if there is none: then nothing was found in it, even if the engine does not say so.
 
     Returns:
         The rows, ordered by chain and start, with
@@ -46,8 +72,10 @@ def with_prefixes(measured: Measured, block_tokens: int) -> pd.DataFrame:
         `broken`       (bool) whether the previous prompt is not what this one begins with
         `unrelated`    (bool) whether that is so because it is another conversation: one message, and not this one
     """
-    calls = measured.answered.sort_values(["chain", "index"], kind="stable").reset_index(drop=True)
+    calls = _in_order(measured.answered)
     prompt, cached = numbers(calls["input_tokens"]), numbers(calls["cached_tokens"])
+    if caching is False:
+        cached = np.where(np.isnan(cached), 0.0, cached)
     previous = _previous(calls, prompt)
     kept, before = numbers(calls["kept_messages"]), numbers(calls["previous_messages"])
     told = np.isfinite(kept) & np.isfinite(before)
@@ -66,6 +94,13 @@ def with_prefixes(measured: Measured, block_tokens: int) -> pd.DataFrame:
     )
 
 
+def _in_order(calls: pd.DataFrame) -> pd.DataFrame:
+    chain, index = calls["chain"].to_numpy(), calls["index"].to_numpy()
+    sorted_already = (np.diff(chain) > 0) | ((np.diff(chain) == 0) & (np.diff(index) >= 0))
+    ordered = calls if sorted_already.all() else calls.iloc[np.lexsort((index, chain))]
+    return ordered.reset_index(drop=True)
+
+
 def _opening_tokens(measured: Measured, calls: pd.DataFrame, prompt: Floats) -> Floats:
     """Tokens of tools and first message, where an earlier call had the same; else NaN.
 
@@ -77,20 +112,25 @@ def _opening_tokens(measured: Measured, calls: pd.DataFrame, prompt: Floats) -> 
     line = robust_line(others[first], prompt[first], least_spread=_LEAST_SPREAD_CHARS)
     with np.errstate(divide="ignore", invalid="ignore"):
         per_char = line.slope if line is not None and line.low > 0 else prompt / chars
-        tokens = pd.Series(prompt - per_char * others)
-    tokens = tokens.groupby(opening.to_numpy()).transform("median")
-    repeat = measured.chains["repeat"].fillna(0).to_numpy()[calls["chain"]]
-    in_time = pd.DataFrame({"opening": opening, "repeat": repeat}).iloc[
-        numbers(calls["start_ns"]).argsort(kind="stable")
-    ]
-    seen = in_time.duplicated(["opening", "repeat"]).sort_index().to_numpy()
-    return np.where(seen & opening.notna().to_numpy(), tokens.to_numpy(), np.nan)
+        tokens = prompt - per_char * others
+    known = opening.notna().to_numpy()
+    alike = pd.factorize(opening.to_numpy(dtype=np.int64, na_value=0))[0]
+    tokens = Groups.of(alike).spread_medians(np.where(known, tokens, np.nan))
+    repeat = measured.chains["repeat"].fillna(0).to_numpy(dtype=np.int64)[calls["chain"].to_numpy()]
+    begun = numbers(calls["start_ns"]).argsort(kind="stable")
+    seen = np.ones(len(calls), dtype=bool)
+    seen[begun[Groups.of(alike[begun], known[begun], pd.factorize(repeat[begun])[0]).first]] = False
+    return np.where(seen & known, tokens, np.nan)
 
 
 def _previous(calls: pd.DataFrame, prompt: Floats) -> Floats:
     """Prompt tokens of the chain's previous call of the same place."""
-    by_place = pd.Series(prompt).groupby([calls["chain"], calls["place"]], sort=False)
-    return np.asarray(numbers(by_place.shift()))
+    number = Groups.of(calls["chain"], calls["place"]).number
+    order = np.argsort(number, kind="stable")
+    found = np.full(len(prompt), np.nan)
+    ones, others = order[:-1], order[1:]
+    found[others] = np.where(number[others] == number[ones], prompt[ones], np.nan)
+    return found
 
 
 def block_tokens_of(calls: pd.DataFrame, told: int | None) -> tuple[int, str]:

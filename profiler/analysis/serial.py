@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from profiler.analysis.groups import Groups
 from profiler.analysis.measured import Measured, numbers
 
 _COLUMNS = ["chain", "position", "step", "tools", "saved_ns", "trace_id", "span_id"]
@@ -28,13 +29,13 @@ def serial_tools(measured: Measured) -> pd.DataFrame:
 
     Columns: chain, position, step, tools (their names), saved_ns, trace_id, span_id (of the first).
     """
-    order = ["chain", "position", "step", "start_ns"]
-    tools = measured.tools.sort_values(order, kind="stable").reset_index(drop=True)
-    place = tools.groupby(order[:3], sort=False).ngroup().to_numpy()
-    several = np.bincount(place, minlength=1)[place] > 1 if len(place) else np.zeros(0, dtype=bool)
-    tools, place = tools[several].reset_index(drop=True), place[several]
-    if tools.empty:
+    tools = measured.tools
+    places = Groups.of(tools["chain"], tools["position"], tools["step"])
+    order = np.lexsort((tools["start_ns"].to_numpy(), places.number))
+    order = order[(places.sizes > 1)[places.number[order]]] if len(places) else order
+    if not len(order):
         return pd.DataFrame({name: [] for name in _COLUMNS})
+    tools, place = tools.iloc[order].reset_index(drop=True), places.number[order]
     start = tools["start_ns"].to_numpy(dtype=np.int64)
     before, first = _end_before(place, start + tools["duration_ns"].to_numpy(dtype=np.int64))
     asked = _calls_between(measured.calls, tools["chain"].to_numpy(), before, start)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from profiler.analysis.compounding import Compounding, compounding_of
 from profiler.analysis.engine_spans import DISAGREES, JOIN
+from profiler.analysis.groups import Groups
+from profiler.analysis.measured import Measured, numbers
 from profiler.analysis.phases import PHASES
 from profiler.analysis.tables import Tables
 from profiler.stats.quantiles import Quantile, quantile
 
 LATE_NS = 100_000_000
-# What rows of the steps are made of: of a million spans, the other columns are not moved about.
-_ROW = ["position", "node", "kind"]
-_OF_STEPS = ["trace_id", *_ROW, "start_ns", "end_ns", "path_ns", "cumulative_ns"]
-_TOLD = ["calls", "input_tokens", "output_tokens", "ttft_ns", "tpot_ns", "growth", "prompt", "found"]
-_OF_CALLS = ["trace_id", "position", "step", "input_tokens", "cached_tokens", "output_tokens", "ttft_ns", "tpot_ns"]
+_ROW = ("position", "node", "kind")
+_MEDIANS = ("input_tokens", "output_tokens", "ttft_ns", "tpot_ns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,22 +119,21 @@ class Summary:
     overloaded: int = 0  # attempts that were turned away with status 429, those of failed chains with them
 
 
-def summarise(tables: Tables) -> Summary:
-    """Compute a report's figures from the metric tables."""
+def summarise(tables: Tables, measured: Measured | None = None) -> Summary:
+    """Compute a report's figures from the metric tables; `measured` is of them, if it is there already."""
     everything = tables.chains
-    measured = everything[~everything["warmup"]]
-    good = measured[~measured["failed"]]
-    calls = _of_good(tables.calls)
-    answered = calls[~calls["failed"]]
-    e2e = [float(value) for value in good["e2e_ns"]]
+    there = everything[~everything["warmup"]]
+    measured = Measured.of(tables) if measured is None else measured
+    good, calls, answered = measured.chains, measured.calls, measured.answered
+    e2e = measured.e2e_ns
     total = int(good["e2e_ns"].sum())
     sources = answered["timing_source"].dropna().value_counts()
     coverage = Counter[str]()
     for told, number in sources.items():
         coverage.update(dict.fromkeys(str(told).split(JOIN), int(number)))
     return Summary(
-        chains=len(measured),
-        failed=int(measured["failed"].sum()),
+        chains=len(there),
+        failed=int(there["failed"].sum()),
         warmup=int(everything["warmup"].sum()),
         e2e_p50=quantile(e2e, 0.50),
         e2e_p95=quantile(e2e, 0.95),
@@ -143,7 +142,7 @@ def summarise(tables: Tables) -> Summary:
         calls_max=int(good["calls"].max()) if len(good) else None,
         total_ns=total,
         phases=_phase_rows(good, total),
-        steps=_step_rows(_of_good(tables.steps), answered, total),
+        steps=_step_rows(measured, total),
         slowest=_slowest(answered),
         compounding=compounding_of(good),
         calls=len(answered),
@@ -165,7 +164,7 @@ def summarise(tables: Tables) -> Summary:
         overloaded=int((tables.calls["error_type"] == "429")[~tables.calls["warmup"]].sum()),
         failures=tuple(
             (str(name), int(number))
-            for name, number in measured[measured["failed"]]["error_type"].fillna("error").value_counts().items()
+            for name, number in there[there["failed"]]["error_type"].fillna("error").value_counts().items()
         ),
     )
 
@@ -188,10 +187,6 @@ def _off_script(calls: pd.DataFrame) -> OffScript | None:
     return OffScript(off, len(scripted), int(wanted.sum()), int(got.sum())) if off else None
 
 
-def _of_good(table: pd.DataFrame) -> pd.DataFrame:
-    return table[~table["warmup"] & ~table["chain_failed"]]
-
-
 def _median(values: Any) -> float | None:
     known = values.dropna()
     return float(known.median()) if len(known) else None
@@ -207,80 +202,93 @@ def _phase_rows(chains: pd.DataFrame, total_ns: int) -> list[PhaseRow]:
     return rows
 
 
-def _step_rows(steps: pd.DataFrame, calls: pd.DataFrame, total_ns: int) -> list[StepRow]:
+def _step_rows(measured: Measured, total_ns: int) -> list[StepRow]:
     """All rows by a few groupings: an agent that goes round for ever has thousands."""
-    steps = steps[_OF_STEPS].assign(time=steps["end_ns"] - steps["start_ns"])
-    rows = steps.groupby(_ROW).agg(
-        chains=("time", "size"), time=("time", "median"), path=("path_ns", "sum"), until=("cumulative_ns", "median")
+    steps = measured.steps
+    rows = Groups.of(*(steps[name] for name in _ROW))
+    told = {
+        **dict(zip(_ROW, rows.keys(*(steps[name] for name in _ROW)), strict=True)),
+        "chains": rows.sizes,
+        "time_ns": rows.medians(steps["end_ns"] - steps["start_ns"]),
+        "share": rows.sums(steps["path_ns"]) / total_ns if total_ns else np.zeros(len(rows)),
+        "cumulative_ns": rows.medians(steps["cumulative_ns"]),
+        **_of_calls(measured, rows),
+    }
+    return [_step_row(dict(zip(told, row, strict=True))) for row in zip(*told.values(), strict=True)]
+
+
+def _step_row(told: Mapping[str, Any]) -> StepRow:
+    calls, prompt = int(told["calls"]), int(told["prompt"])
+    return StepRow(
+        position=int(told["position"]),
+        node=str(told["node"]),
+        kind=str(told["kind"]),
+        chains=int(told["chains"]),
+        calls=calls,
+        time_ns=float(told["time_ns"]),
+        share=float(told["share"]),
+        cumulative_ns=float(told["cumulative_ns"]),
+        input_tokens=_or_none(told["input_tokens"]),
+        growth_tokens=_or_none(told["growth"]),
+        cached_share=int(told["found"]) / prompt if calls and prompt else None,
+        output_tokens=_or_none(told["output_tokens"]),
+        ttft_ns=_or_none(told["ttft_ns"]),
+        tpot_ns=_or_none(told["tpot_ns"]),
     )
-    if rows.empty:
-        return []
-    told = _of_calls(steps, calls).reindex(rows.index) if len(calls) else pd.DataFrame(index=rows.index, columns=_TOLD)
-    count = told["calls"].fillna(0.0).astype(int)
-    return [
-        StepRow(
-            position=int(position),
-            node=node,
-            kind=kind,
-            chains=int(chains),
-            calls=there,
-            time_ns=float(time),
-            share=float(path) / total_ns if total_ns else 0.0,
-            cumulative_ns=float(until),
-            input_tokens=_or_none(tokens),
-            growth_tokens=_or_none(growth),
-            cached_share=int(cached) / int(prompt) if there and prompt else None,
-            output_tokens=_or_none(output),
-            ttft_ns=_or_none(ttft),
-            tpot_ns=_or_none(tpot),
-        )
-        for (position, node, kind), (chains, time, path, until), there, (
-            tokens,
-            output,
-            ttft,
-            tpot,
-            growth,
-            prompt,
-            cached,
-        ) in zip(rows.index, _rows_of(rows), count, _rows_of(told.drop(columns="calls")), strict=True)
-    ]
 
 
-def _of_calls(steps: pd.DataFrame, calls: pd.DataFrame) -> pd.DataFrame:
-    """What is told of each row's calls; where nodes of one name and position differ in kind, by chain."""
-    grown = _with_growth(calls[_OF_CALLS]).rename(columns={"step": "node"})
-    kinds = steps[["trace_id", *_ROW]].drop_duplicates()
-    ambiguous = kinds.groupby(_ROW[:2])["kind"].nunique()
-    one_kind = kinds.drop_duplicates(_ROW).set_index(_ROW[:2])["kind"]
-    several = set(ambiguous.index[ambiguous > 1])
-    if several:
-        grown = grown.merge(kinds, on=["trace_id", *_ROW[:2]], how="inner")
-    else:
-        grown = grown.join(one_kind, on=_ROW[:2], how="inner")
-    both = grown["cached_tokens"].notna() & grown["input_tokens"].notna()
-    grouped = grown.assign(
-        prompt=grown["input_tokens"].where(both, 0).fillna(0), found=grown["cached_tokens"].where(both, 0).fillna(0)
-    ).groupby(_ROW)
-    medians = grouped[["input_tokens", "output_tokens", "ttft_ns", "tpot_ns"]].median()
-    growth = grown.drop_duplicates(["trace_id", *_ROW]).groupby(_ROW)["growth"].median()
-    return medians.assign(
-        calls=grouped.size(), growth=growth, prompt=grouped["prompt"].sum(), found=grouped["found"].sum()
-    )[_TOLD]
+def _of_calls(measured: Measured, rows: Groups) -> Mapping[str, Any]:
+    """What is told of the calls of each row of the steps; what is NaN is not known."""
+    calls, count = measured.answered, len(rows)
+    growth = _growth(calls)
+    of_row, at = _rows_of_calls(measured, rows)
+    told = {name: numbers(calls[name])[at] for name in (*_MEDIANS, "cached_tokens")}
+    both = np.isfinite(told["cached_tokens"]) & np.isfinite(told["input_tokens"])
+    each = Groups.of(of_row, calls["chain"].to_numpy()[at]).first  # calls of one row and chain have grown together
+    return {
+        "calls": np.bincount(of_row, minlength=count),
+        **{name: _medians(of_row, told[name], count) for name in _MEDIANS},
+        "growth": _medians(of_row[each], growth[at][each], count),
+        "prompt": np.bincount(of_row, weights=np.where(both, told["input_tokens"], 0.0), minlength=count),
+        "found": np.bincount(of_row, weights=np.where(both, told["cached_tokens"], 0.0), minlength=count),
+    }
 
 
-def _rows_of(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
-    return zip(*(table[column] for column in table.columns), strict=True)
+def _rows_of_calls(measured: Measured, rows: Groups) -> tuple[Any, Any]:
+    """Calls of which the row of the steps is known: the row, and which call.
+
+    A row has a name and a kind, of which a call knows the name. Where rows of one name and position differ in kind, it
+    is of the one that its chain has.
+    """
+    steps, calls = measured.steps, measured.answered
+    place, wanted = measured.places(steps, "node"), measured.places(calls, "step")
+    of_row = place[rows.first]
+    if len(np.unique(of_row)) == len(of_row):
+        at = np.searchsorted(of_row, wanted).clip(max=max(len(of_row) - 1, 0))
+        known = np.flatnonzero(of_row[at] == wanted) if len(of_row) else np.zeros(0, dtype=np.int64)
+        return at[known], known
+    there = pd.DataFrame({"chain": steps["chain"], "place": place, "row": rows.number}).drop_duplicates()
+    asked = pd.DataFrame({"chain": calls["chain"].to_numpy(), "place": wanted, "at": np.arange(len(calls))})
+    joined = asked.merge(there, on=["chain", "place"])
+    return joined["row"].to_numpy(), joined["at"].to_numpy()
 
 
-def _or_none(value: Any) -> float | None:
-    return None if pd.isna(value) else float(value)
+def _medians(group: Any, values: Any, count: int) -> Any:
+    return pd.Series(values).groupby(group).median().reindex(np.arange(count)).to_numpy()
 
 
-def _with_growth(calls: pd.DataFrame) -> pd.DataFrame:
-    """Prompt tokens more than at the chain's previous position with a call."""
-    prompts = calls.groupby(["trace_id", "position"])["input_tokens"].max().sort_index()
-    growth = prompts.groupby(level="trace_id").diff().rename("growth")
-    return calls.join(growth, on=["trace_id", "position"])
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _growth(calls: pd.DataFrame) -> Any:
+    """Prompt tokens more than at the chain's previous position with a call, of each call."""
+    places = Groups.of(calls["chain"], calls["position"])
+    longest = pd.Series(numbers(calls["input_tokens"])).groupby(places.number).max().to_numpy()
+    chain = calls["chain"].to_numpy()[places.first]
+    grown = np.full(len(places), np.nan)
+    grown[1:] = np.where(chain[1:] == chain[:-1], longest[1:] - longest[:-1], np.nan)
+    return grown[places.number]
 
 
 def _slowest(calls: pd.DataFrame) -> SlowestCall | None:

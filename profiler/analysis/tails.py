@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from profiler.analysis.groups import Groups
 from profiler.analysis.measured import Measured, numbers
 from profiler.analysis.phases import PHASES
 
@@ -111,13 +113,14 @@ def _meeting(measured: Measured, share: float) -> TailMeeting:
 def _sums(measured: Measured) -> list[SumQuantile]:
     calls = measured.answered
     summed = measured.per_chain(calls, numbers(calls["call_e2e_ns"]))
-    by_row = calls.groupby(["position", "step"])["call_e2e_ns"]
+    rows = Groups.of(calls["position"], calls["step"])
+    by_row = pd.Series(numbers(calls["call_e2e_ns"])).groupby(rows.number)
     found = []
     for p in SUM_QUANTILES:
         if not enough(len(measured.chains), 1 - p):
             continue
-        of_row = numbers(by_row.transform("quantile", p))
-        sums = measured.per_chain(calls, of_row)
+        of_row = by_row.quantile(p).to_numpy()
+        sums = measured.per_chain(calls, of_row[rows.number])
         found.append(SumQuantile(p, float(np.quantile(summed, p)), float(sums.mean())))
     return found
 
@@ -127,10 +130,11 @@ def _by_row(measured: Measured) -> Mapping[str, Any]:
     steps = measured.steps
     parts = {}
     chain, path = steps["chain"].to_numpy(), numbers(steps["path_ns"])
-    for key, rows in steps.groupby(["position", "node"], sort=True).indices.items():
-        position, node = cast("tuple[int, str]", key)
+    places = Groups.of(steps["position"], steps["node"])
+    for row, (position, node) in enumerate(zip(*places.keys(steps["position"], steps["node"]), strict=True)):
+        here = places.rows(row)
         name = f"step {position} ({node})" if node else f"call {position}"
-        parts[name] = np.bincount(chain[rows], weights=path[rows], minlength=len(measured.chains))
+        parts[name] = np.bincount(chain[here], weights=path[here], minlength=len(measured.chains))
     between = measured.e2e_ns - sum(parts.values(), np.zeros(len(measured.chains)))
     return {**parts, BETWEEN: between}
 

@@ -143,10 +143,11 @@ def render(run: LoadedRun, output: str, *, everything: bool = False, plain: bool
 
 
 def explained(run: LoadedRun) -> Explanation:
-    """What the run's tables say."""
+    """What the run's tables say, with what its manifest knows of the engine."""
     from profiler.analysis.explain import explain
+    from profiler.analysis.facts import facts_of
 
-    return explain(run.tables)
+    return explain(run.tables, facts=facts_of(run.manifest.engine) if run.manifest is not None else None)
 
 
 def _remarks(run: LoadedRun, explanation: Explanation) -> list[str]:

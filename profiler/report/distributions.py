@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from profiler.analysis.groups import Groups
 from profiler.analysis.measured import Measured, numbers
 from profiler.analysis.phases import PHASES
 from profiler.report.text import safe
@@ -50,13 +51,17 @@ def _nice(width: float) -> float:
 
 def boxes(measured: Measured) -> list[dict[str, Any]]:
     """The calls' durations by row of the steps: 5th, 25th, 50th, 75th and 95th percentile."""
+    calls = measured.answered
+    rows = Groups.of(calls["position"], calls["step"])
+    lasted = numbers(calls["call_e2e_ns"])
     found = []
-    for key, group in measured.answered.groupby(["position", "step"], sort=True):
-        position, node = cast("tuple[int, str]", key)
-        lasted = numbers(group["call_e2e_ns"])
-        quantiles = np.quantile(lasted, _BOX).tolist()
-        found.append({"name": row_name(int(position), node), "calls": len(lasted), "quantiles": quantiles})
-    return found[:MOST_ROWS]
+    for row, (position, node) in enumerate(zip(*rows.keys(calls["position"], calls["step"]), strict=True)):
+        if row == MOST_ROWS:
+            break
+        here = lasted[rows.rows(row)]
+        quantiles = np.quantile(here, _BOX).tolist()
+        found.append({"name": row_name(int(position), node), "calls": len(here), "quantiles": quantiles})
+    return found
 
 
 def mean_chain(measured: Measured) -> dict[str, Any]:
@@ -66,19 +71,18 @@ def mean_chain(measured: Measured) -> dict[str, Any]:
     """
     chains = max(len(measured.chains), 1)
     columns = [f"{phase}_ns" for phase in PHASES]
-    rows: list[dict[str, Any]] = []
-    for key, group in measured.steps.groupby(["position", "node", "kind"], sort=True):
-        position, node, kind = cast("tuple[int, str, str]", key)
-        times = [float(total) / chains for total in group[columns].sum()]
-        rows.append(
-            {
-                "name": row_name(int(position), node),
-                "kind": kind,
-                "chains": int(group["chain"].nunique()),
-                "phases": times,
-            }
-        )
-    rows = _folded(rows)
+    steps = measured.steps
+    keys = steps["position"], steps["node"], steps["kind"]
+    places = Groups.of(*keys)
+    phases = np.transpose([places.sums(steps[column]) / chains for column in columns])
+    rows = _folded(
+        [
+            {"name": row_name(int(position), node), "kind": kind, "chains": int(number), "phases": times.tolist()}
+            for position, node, kind, number, times in zip(
+                *places.keys(*keys), places.distinct(steps["chain"]), phases, strict=True
+            )
+        ]
+    )
     whole = np.array([float(total) / chains for total in measured.chains[columns].sum()])
     inside = np.sum([row["phases"] for row in rows], axis=0) if rows else np.zeros(len(PHASES))
     return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import Any
 
 from profiler.stats.quantiles import CONFIDENCE
@@ -20,7 +21,6 @@ def mean_lower_bound(sample: Sequence[float] | Any, confidence: float = CONFIDEN
     observations, where nothing tells how much they vary.
     """
     import numpy as np
-    from scipy import stats
 
     values = np.asarray(sample, dtype=float)
     size = len(values)
@@ -28,6 +28,6 @@ def mean_lower_bound(sample: Sequence[float] | Any, confidence: float = CONFIDEN
         return None
     tail = (1 - confidence) / 2
     if size > _LARGE:
-        return float(values.mean() - stats.norm.ppf(1 - tail) * values.std(ddof=1) / math.sqrt(size))
+        return float(values.mean() - NormalDist().inv_cdf(1 - tail) * values.std(ddof=1) / math.sqrt(size))
     picks = np.random.default_rng(_SEED).integers(0, size, (_RESAMPLES, size))
     return float(np.quantile(values[picks].mean(axis=1), tail))

@@ -10,6 +10,7 @@ from profiler.analysis.context import context_of
 from profiler.analysis.findings import findings_of
 from profiler.analysis.measured import Measured
 from profiler.analysis.phases import PHASES
+from profiler.analysis.prefixes import Prompts
 
 MS = 1_000_000
 ENGINE = ("queue", "prefill", "decode")
@@ -181,4 +182,5 @@ def kinds(findings):
 def found_in(made):
     """The findings alone, without the rest of an explanation."""
     measured = Measured.of(made)
-    return findings_of(measured, context_of(measured))
+    prompts = Prompts.of(measured)
+    return findings_of(measured, context_of(measured, prompts), prompts)

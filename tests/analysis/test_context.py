@@ -7,8 +7,13 @@ from made import MS, call, gap, tables
 
 from profiler.analysis.context import context_of
 from profiler.analysis.measured import Measured
+from profiler.analysis.prefixes import Prompts
 
 PRICE_MS, BASE_MS = 0.25, 8.0
+
+
+def of_prompts(measured):
+    return context_of(measured, Prompts.of(measured))
 
 
 def chain(turns=5, *, cache=True, number=0, slow=None):
@@ -23,7 +28,7 @@ def chain(turns=5, *, cache=True, number=0, slow=None):
 
 
 def context(**options):
-    return context_of(Measured.of(tables(*[chain(number=at, **options) for at in range(6)])))
+    return of_prompts(Measured.of(tables(*[chain(number=at, **options) for at in range(6)])))
 
 
 def test_the_price_of_a_token_is_the_slope():
@@ -40,13 +45,13 @@ def test_a_slow_step_does_not_bend_the_price():
 
 def test_without_spread_there_is_no_price():
     one = [call(prefill=50, decode=45, input_tokens=500, cached_tokens=0, output_tokens=10)] * 3
-    found = context_of(Measured.of(tables(*[one] * 6)))
+    found = of_prompts(Measured.of(tables(*[one] * 6)))
     assert found.cost is None
     assert (found.projections, found.saved_ns, found.missed_ns) == ((), None, None)
 
 
 def test_without_prompt_lengths_there_is_nothing():
-    assert context_of(Measured.of(tables([call(unaccounted=50, timed=False)]))) is None
+    assert of_prompts(Measured.of(tables([call(unaccounted=50, timed=False)]))) is None
 
 
 def test_the_cache_saved_what_it_found():
@@ -73,7 +78,7 @@ def test_the_projection_at_the_present_length_is_the_present_chain(cache, name):
 
 def test_the_present_length_is_the_measured_chain_though_prefill_is_no_straight_line():
     made = Measured.of(tables(*[chain(number=at, slow=4) for at in range(6)]))
-    assert context_of(made).projections[0].cached_ns == pytest.approx(made.e2e_ns.mean(), rel=1e-9)
+    assert of_prompts(made).projections[0].cached_ns == pytest.approx(made.e2e_ns.mean(), rel=1e-9)
 
 
 @pytest.mark.parametrize("factor", [2, 5])

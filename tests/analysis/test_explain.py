@@ -6,7 +6,8 @@ import pytest
 from made import MS, call, gap, tables, tools
 from runs import broken_off, small_run, warm_up
 
-from profiler.analysis.explain import Facts, explain
+from profiler.analysis.explain import explain
+from profiler.analysis.facts import Facts
 from profiler.analysis.summary import summarise
 from profiler.analysis.tables import Tables, build_tables
 
@@ -28,7 +29,7 @@ def test_a_small_run_is_explained():
 
 @pytest.mark.parametrize("traces", [[], [broken_off()], [warm_up()]], ids=["empty", "only failed", "only warm-up"])
 def test_a_run_without_a_good_chain_has_no_explanation_and_no_error(traces):
-    found = explain(build_tables(traces), bounds=Facts())
+    found = explain(build_tables(traces), facts=Facts())
     assert found.findings == found.on_path == found.gaps == ()
     assert (found.context, found.compounding, found.tails, found.variance, found.waterfall) == (None,) * 5
 

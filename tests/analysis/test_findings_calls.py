@@ -88,6 +88,11 @@ def test_repeated_attempts_cost_their_time_and_the_pauses():
     assert found.evidence[0].note == "503 after 150 ms"
 
 
+def test_retries_are_where_the_attempts_failed():
+    parts = [usual(0)[0], gap(5), failed_call(150), usual(0)[0]]
+    assert only(found_in(tables(*[[*parts, *[failed_call(40, "plan")]]] * 6)), "retries").where == "step 2 (model)"
+
+
 def test_time_before_the_sending_is_put_down_to_what_most_of_it_is():
     made = tables(*[usual(number, client=60.0, connect_ns=50 * MS, pool_wait_ns=2 * MS) for number in range(6)])
     found = only(found_in(made), "connections")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 from made import MS, call, found_in, gap, kinds, only, tables, tools
 
 from profiler.analysis.columns import Tables
@@ -127,12 +128,15 @@ def test_hostile_names_are_cut():
     assert len(found.title) < 300
 
 
-def test_a_nodes_time_is_split_at_its_call():
+@pytest.mark.parametrize("begin", [0, 1_795_000_000_000_000_155])  # since 1970: more than a float can hold
+def test_a_nodes_time_is_split_at_its_call(begin):
     parts = [model(), gap(200, owner="step model"), model(), gap(50, owner="step model"), tools(a=1)]
     made = tables(*[parts] * 6)
     made.gaps["position"] = [2, 3] * 6  # the row that comes next: the second call, then the tools
     made.steps.loc[made.steps["position"] == 2, "start_ns"] -= 200 * MS
     made.gaps["start_ns"] = [100 * MS, 400 * MS] * 6
+    for table in (made.chains, made.calls, made.steps, made.tools, made.gaps):
+        table["start_ns"] += begin
     found = next(each for each in found_in(made) if each.where == "node model")
     assert "200 ms before the node's calls and tools, 50.0 ms after them" in found.detail
     assert "part before the call first" in found.remedy

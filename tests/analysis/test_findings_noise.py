@@ -6,6 +6,7 @@ from made import MS, call, found_in, gap, kinds, tables
 
 from profiler.analysis.findings.inquiry import Inquiry
 from profiler.analysis.measured import Measured
+from profiler.analysis.prefixes import Prompts
 
 
 def model(ms=98):
@@ -13,7 +14,8 @@ def model(ms=98):
 
 
 def inquiry(chains=20):
-    return Inquiry(Measured.of(tables(*[[model(100)]] * chains)), None)
+    measured = Measured.of(tables(*[[model(100)]] * chains))
+    return Inquiry(measured, None, Prompts.of(measured))
 
 
 def test_below_two_percent_of_a_chain_nothing_is_told():

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from made import MS, call, gap, kinds, only, tables
 
-from profiler.analysis.explain import Facts, explain
+from profiler.analysis.explain import explain
+from profiler.analysis.facts import Facts
 
 PRICE_MS = 0.5  # per prompt token
 TURNS = 4
@@ -117,6 +118,6 @@ def test_the_block_is_the_engines_or_seen_or_assumed():
     assert explain(tables(*[chain()] * 8)).context.block_source == "assumed"
     seen = explain(tables(*[chain(hit=1.0)] * 8)).context
     assert (seen.block_tokens, seen.block_source) == (32, "inferred")
-    told = explain(tables(*[chain()] * 8), bounds=Facts(block_tokens=128)).context
+    told = explain(tables(*[chain()] * 8), facts=Facts(block_tokens=128)).context
     assert (told.block_tokens, told.block_source) == (128, "engine")
     assert told.cacheable_tokens == 256 + 384 + 640

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import pandas as pd
 import pytest
 from build import call, chains, root, step, trace
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from runs import MS, broken_off, small_run, warm_up, with_a_retry, with_engine_t
 from profiler import semconv as sc
 from profiler.analysis.phases import PHASES
 from profiler.analysis.summary import Compounding, StepRow, summarise
-from profiler.analysis.tables import build_tables
+from profiler.analysis.tables import Tables, build_tables
 
 
 def summary_of(traces):
@@ -227,9 +228,16 @@ def test_prompts_may_shrink():
 @settings(max_examples=10, deadline=None)
 @given(st.lists(chains(), max_size=3))
 def test_phases_sum_to_the_time_of_all_chains(traces):
-    found = summary_of(traces)
+    tables = build_tables(traces)
+    ids = pd.Series([f"t{number}" for number in range(len(traces))], dtype="string")
+    found = summarise(Tables(tables.chains.assign(trace_id=ids), tables.calls[:0], tables.steps[:0]))
     assert sum(row.total_ns for row in found.phases) == found.total_ns
     assert sum(one.root.duration_ns for one in traces if not one.root.failed) == found.total_ns
     if found.total_ns:
         assert sum(row.share for row in found.phases) == pytest.approx(1)
-        assert sum(row.share for row in found.steps) <= 1 + 1e-9
+
+
+@settings(max_examples=10, deadline=None)
+@given(chains())
+def test_steps_take_no_more_than_the_chain(trace):
+    assert sum(row.share for row in summary_of([trace]).steps) <= 1 + 1e-9

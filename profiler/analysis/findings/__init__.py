@@ -7,6 +7,7 @@ from profiler.analysis.finding import Finding
 from profiler.analysis.findings import between, calls, code, engine, prompts
 from profiler.analysis.findings.inquiry import Inquiry
 from profiler.analysis.measured import Measured
+from profiler.analysis.prefixes import Prompts
 
 _CAUSES = (
     prompts.prefix_cache,
@@ -27,10 +28,10 @@ _CAUSES = (
 )
 
 
-def findings_of(measured: Measured, context: Context | None) -> tuple[Finding, ...]:
+def findings_of(measured: Measured, context: Context | None, prompts: Prompts) -> tuple[Finding, ...]:
     """All findings, by gain; those that have none come last, in the order of the causes."""
     if measured.chains.empty:
         return ()
-    inquiry = Inquiry(measured, context)
+    inquiry = Inquiry(measured, context, prompts)
     found = [finding for cause in _CAUSES for finding in cause(inquiry)]
     return tuple(sorted(found, key=lambda finding: -(finding.gain_ns or 0.0)))

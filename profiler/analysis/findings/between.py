@@ -24,13 +24,13 @@ def framework_time(inquiry: Inquiry) -> Iterator[Finding]:
     """Each owner of such time: a node, the graph between its steps, or the function of an agent without steps."""
     gaps = inquiry.measured.gaps
     lasted = numbers(gaps["duration_ns"])
-    for name, rows in sorted(_places(inquiry).items()):
+    for name, rows in _places(inquiry, lasted):
         here = np.zeros(len(gaps))
         here[rows] = lasted[rows]
         gain = inquiry.gain(inquiry.per_chain(gaps, here, "framework"))
         if gain is None:
             continue
-        where, title, detail, remedy = _words(inquiry, name, here)
+        where, title, detail, remedy = _words(inquiry, name, rows, lasted[rows])
         yield Finding(
             kind="framework-time",
             title=f"{duration(gain.ns)} of a chain ({percent(gain.share)}) passes {title}, without a call or a tool.",
@@ -45,26 +45,32 @@ def framework_time(inquiry: Inquiry) -> Iterator[Finding]:
             evidence=evidence(
                 gaps,
                 here,
-                lambda ns, before: f"{duration(float(ns))} before {before or 'the end'}",
-                here,
-                gaps["before"],
+                lambda at: f"{duration(float(lasted[at]))} before {_text(inquiry, 'before', at) or 'the end'}",
             ),
         )
 
 
-def _places(inquiry: Inquiry) -> dict[str, Any]:
-    """Owner -> the gaps that are its own; what a held event loop explains is a finding of its own."""
+def _places(inquiry: Inquiry, lasted: Any) -> list[tuple[str, Any]]:
+    """Owner and the gaps that are its own, by name; what a held event loop explains is a finding of its own.
+
+    Those that could not gain enough, if all of it were saved, are left out: of the gaps there are the most by far.
+    """
     gaps = inquiry.measured.gaps
-    stepless = pd.Series(_of_stepless(inquiry), index=gaps.index)
-    places: dict[str, list[Any]] = {}
-    grouped = gaps.groupby(["cause", "owner", stepless], sort=True, observed=True).indices
-    for key, rows in grouped.items():
-        cause, owner, alone = cast("tuple[str, str, bool]", key)
-        if cause == "event loop":
-            continue
-        name = owner.replace("step ", "node ", 1) if cause == "node" else _OWN if alone else cause
-        places.setdefault(name, []).append(rows)
-    return {name: np.concatenate(rows) for name, rows in places.items()}
+    causes, owners = gaps["cause"].cat, gaps["owner"].cat
+    kind = (causes.codes.to_numpy().astype(int) * len(owners.categories) + owners.codes.to_numpy()) * 2
+    kind += _of_stepless(inquiry)
+    names: dict[str, int] = {}
+    number = np.full(2 * len(causes.categories) * len(owners.categories), -1)
+    for each in np.unique(kind).tolist():
+        cause = causes.categories[each // 2 // len(owners.categories)]
+        if cause != "event loop":
+            owner = owners.categories[each // 2 % len(owners.categories)]
+            name = owner.replace("step ", "node ", 1) if cause == "node" else _OWN if each % 2 else cause
+            number[each] = names.setdefault(name, len(names))
+    place = number[kind]
+    total = np.bincount(place + 1, weights=lasted, minlength=len(names) + 1)[1:]
+    told = [name for name, at in names.items() if inquiry.may_gain(float(total[at]), "framework")]
+    return [(name, np.flatnonzero(place == names[name])) for name in sorted(told)]
 
 
 def _of_stepless(inquiry: Inquiry) -> Any:
@@ -73,13 +79,19 @@ def _of_stepless(inquiry: Inquiry) -> Any:
     return steps[inquiry.measured.gaps["chain"].to_numpy()] == 0
 
 
-def _words(inquiry: Inquiry, name: str, here: Any) -> tuple[str, str, str, str]:
-    """Where it is, how the title says so, the rest of the detail, and the remedy."""
+def _text(inquiry: Inquiry, column: str, at: int) -> str:
+    """What is before or after the gap at a position."""
+    measured = inquiry.measured
+    return str(measured.all_gaps[column].iloc[int(measured.gaps["row"].iloc[at])])
+
+
+def _words(inquiry: Inquiry, name: str, rows: Any, lasted: Any) -> tuple[str, str, str, str]:
+    """Where it is, how the title says so, the rest of the detail, and the remedy; from gaps and how long they are."""
     if name.startswith("node "):
         where = short(name)
         chains = max(len(inquiry.measured.chains), 1)
-        before = float(here[_before_its_call(inquiry)].sum()) / chains
-        after = float(here.sum()) / chains - before
+        before = float(lasted[_before_its_call(inquiry, rows)].sum()) / chains
+        after = float(lasted.sum()) / chains - before
         return (
             where,
             f"in {where}'s own code",
@@ -91,7 +103,7 @@ def _words(inquiry: Inquiry, name: str, here: Any) -> tuple[str, str, str, str]:
             + _PROFILE,
         )
     if name == _OWN:
-        place = _most_between(inquiry, here)
+        place = _most_between(inquiry, rows, lasted)
         return (
             place,
             f"in the function's own code{f', most of it {place}' if place else ''}",
@@ -110,28 +122,29 @@ def _words(inquiry: Inquiry, name: str, here: Any) -> tuple[str, str, str, str]:
     )
 
 
-def _before_its_call(inquiry: Inquiry) -> Any:
+def _before_its_call(inquiry: Inquiry, rows: Any) -> Any:
     """Which gaps are of the step that comes next: they lie after its beginning, and its calls are still to come."""
     gaps, steps = inquiry.measured.gaps, inquiry.measured.steps
-    begun = steps.groupby(["chain", "position"])["start_ns"].min()
-    places = pd.MultiIndex.from_arrays([gaps["chain"], gaps["position"]])
-    start = begun.reindex(places)
-    known = start.notna().to_numpy()
-    found = np.zeros(len(gaps), dtype=bool)
-    found[known] = gaps["start_ns"].to_numpy()[known] >= start.to_numpy()[known].astype(np.int64)
-    return found
+    chain, position, start = (gaps[name].to_numpy()[rows] for name in ("chain", "position", "start_ns"))
+    many = int(max(position.max(initial=0), steps["position"].max() if len(steps) else 0)) + 1
+    begun = steps["start_ns"].groupby(steps["chain"].to_numpy() * many + steps["position"].to_numpy()).min()
+    if begun.empty:
+        return np.zeros(len(rows), dtype=bool)
+    wanted = chain * many + position
+    at = np.searchsorted(begun.index.to_numpy(), wanted).clip(max=len(begun) - 1)
+    return (begun.index.to_numpy()[at] == wanted) & (start >= begun.to_numpy()[at])
 
 
-def _most_between(inquiry: Inquiry, here: Any) -> str:
+def _most_between(inquiry: Inquiry, rows: Any, lasted: Any) -> str:
     """Between which two calls or tools most of it lies, if it does: `between call 3 and call 4`."""
-    gaps = inquiry.measured.gaps
-    known = here > 0
-    sums = pd.Series(here[known]).groupby(gaps["position"].to_numpy()[known]).sum()
+    rows, lasted = rows[lasted > 0], lasted[lasted > 0]
+    positions = inquiry.measured.gaps["position"].to_numpy()[rows]
+    sums = pd.Series(lasted).groupby(positions).sum()
     position = int(cast("int", sums.idxmax()))
     if len(sums) < 2 or float(sums.max()) < _MOST * float(sums.sum()):  # noqa: PLR2004
         return ""
-    first = gaps[known & (gaps["position"] == position).to_numpy()].iloc[0]
-    after, before = str(first["after"]), str(first["before"])
+    first = int(rows[positions == position][0])
+    after, before = _text(inquiry, "after", first), _text(inquiry, "before", first)
     if not before:
         return "after the last call"
     if not after:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from profiler.analysis.finding import Finding
 from profiler.analysis.findings.inquiry import Inquiry, concentrated, evidence
@@ -30,13 +29,13 @@ def tail_calls(inquiry: Inquiry) -> Iterator[Finding]:
     calls = inquiry.calls
     if len(calls) < _FEWEST_CALLS:
         return
-    lasted, expected = numbers(calls["call_e2e_ns"]), _expected(calls)
+    lasted, expected = numbers(calls["call_e2e_ns"]), _expected(inquiry)
     over = lasted - expected
     sigma = _TO_SIGMA * float(np.median(np.abs(over - np.median(over))))
     slow = over > np.maximum(_FAR * sigma, _FAR_SHARE * expected)
     if not slow.any() or slow.mean() > _MOST_TAIL:
         return
-    phase = _grown_phase(calls, slow)
+    phase = _grown_phase(inquiry, slow)
     if phase == "queue":
         return  # waiting differs from call to call by nature, and queueing is a finding of its own
     lost = np.where(slow & inquiry.waited_for, np.minimum(over, numbers(calls["drag_ns"])), 0.0)
@@ -56,14 +55,12 @@ def tail_calls(inquiry: Inquiry) -> Iterator[Finding]:
         share=gain.share,
         condition="the slow calls become as fast as comparable ones",
         remedy=_tail_remedy(phase),
-        where=concentrated(calls, lost),
+        where=concentrated(calls, lost, inquiry.rows),
         phase=phase,
         evidence=evidence(
             calls,
             lost,
-            lambda took, usual: f"{duration(float(took))}, {duration(float(usual))} expected",
-            lasted,
-            expected,
+            lambda at: f"{duration(float(lasted[at]))}, {duration(float(expected[at]))} expected",
         ),
     )
 
@@ -78,7 +75,7 @@ def bundled_delivery(inquiry: Inquiry) -> Iterator[Finding]:
     held = numbers(calls["last_chunk_ns"]) - made
     usual = held[streamed & ~burst & np.isfinite(held)]
     late = held - (float(np.median(usual)) if len(usual) >= _FEWEST_TOKENS else 0.0)
-    lost = inquiry.sooner(calls, np.where(burst, np.nan_to_num(late).clip(min=0), 0.0), "delivery")
+    lost = inquiry.sooner(np.where(burst, np.nan_to_num(late).clip(min=0), 0.0), "delivery")
     gain = inquiry.gain(inquiry.per_chain(calls, lost))
     first = numbers(calls["first_late_ns"])[burst]
     first_late = duration(float(np.nanmedian(first))) if np.isfinite(first).any() else None
@@ -112,10 +109,12 @@ def bundled_delivery(inquiry: Inquiry) -> Iterator[Finding]:
         remedy="Turn off buffering between engine and agent (proxy_buffering off, X-Accel-Buffering: no, no "
         "compression), and see "
         "whether the engine's front end has a processor of its own.",
-        where=concentrated(calls, np.where(burst, np.maximum(lost, 1.0), 0.0)),
+        where=concentrated(calls, np.where(burst, np.maximum(lost, 1.0), 0.0), inquiry.rows),
         phase="delivery",
         evidence=evidence(
-            calls, np.where(burst, np.nan_to_num(held) + 1, 0.0), lambda ns: f"end {duration(float(ns))} late", held
+            calls,
+            np.where(burst, np.nan_to_num(held) + 1, 0.0),
+            lambda at: f"end {duration(float(held[at]))} late",
         ),
     )
 
@@ -127,8 +126,8 @@ def retries(inquiry: Inquiry) -> Iterator[Finding]:
     if gain is None:
         return
     failed = measured.calls[measured.calls["failed"]]
-    errors = failed["error_type"].fillna("error").value_counts()
-    kinds = ", ".join(f"{name} {number}" for name, number in errors.head(3).items())
+    kind, lasted = failed["error_type"].fillna("error"), numbers(failed["call_e2e_ns"])
+    kinds = ", ".join(f"{name} {number}" for name, number in kind.value_counts().head(3).items())
     lost = numbers(failed["path_retry_ns"])
     yield Finding(
         kind="retries",
@@ -146,10 +145,8 @@ def retries(inquiry: Inquiry) -> Iterator[Finding]:
         phase="retry",
         evidence=evidence(
             failed,
-            numbers(failed["call_e2e_ns"]),
-            lambda each, ns: f"{each} after {duration(float(ns))}",
-            failed["error_type"].fillna("error"),
-            numbers(failed["call_e2e_ns"]),
+            lasted,
+            lambda at: f"{kind.iloc[at]} after {duration(float(lasted[at]))}",
         ),
     )
 
@@ -181,9 +178,9 @@ def connections(inquiry: Inquiry) -> Iterator[Finding]:
         share=gain.share,
         condition="a connection is open and free whenever one is needed, and nothing else keeps the client",
         remedy=remedies[int(np.argmax(list(parts.values())))],
-        where=concentrated(calls, spent),
+        where=concentrated(calls, spent, inquiry.rows),
         phase="client",
-        evidence=evidence(calls, spent, lambda ns: f"{duration(float(ns))} until sent", spent),
+        evidence=evidence(calls, spent, lambda at: f"{duration(float(spent[at]))} until sent"),
     )
 
 
@@ -191,8 +188,9 @@ def loop_lag(inquiry: Inquiry) -> Iterator[Finding]:
     """The agent's event loop was held while calls were under way, so their output was taken late."""
     calls, gaps = inquiry.calls, inquiry.measured.gaps
     lag = np.nan_to_num(numbers(calls["lag_max_ns"]))
-    late = inquiry.sooner(calls, np.where((lag >= _LATE_NS) & ~bundled(calls), lag, 0.0), "delivery")
-    held = numbers(gaps["duration_ns"]) * (gaps["cause"] == "event loop").to_numpy(dtype=bool)
+    late = inquiry.sooner(np.where((lag >= _LATE_NS) & ~bundled(calls), lag, 0.0), "delivery")
+    gaps = gaps.loc[(gaps["cause"] == "event loop").to_numpy(dtype=bool), ["chain", "duration_ns"]]
+    held = numbers(gaps["duration_ns"])
     per_chain = inquiry.per_chain(calls, late) + inquiry.per_chain(gaps, held, "framework")
     gain = inquiry.gain(per_chain)
     if gain is None:
@@ -208,35 +206,30 @@ def loop_lag(inquiry: Inquiry) -> Iterator[Finding]:
         share=gain.share,
         condition="nothing blocks the loop; it is an upper bound",
         remedy="Move blocking code out of coroutines (asyncio.to_thread), or use asynchronous libraries.",
-        where=concentrated(calls, late),
+        where=concentrated(calls, late, inquiry.rows),
         phase="delivery" if late.sum() >= held.sum() else "framework",
-        evidence=evidence(calls, late, lambda ns: f"loop {duration(float(ns))} late", lag),
+        evidence=evidence(calls, late, lambda at: f"loop {duration(float(lag[at]))} late"),
     )
 
 
-def _expected(calls: pd.DataFrame) -> Any:
+def _expected(inquiry: Inquiry) -> Any:
     """How long a call takes in the median of its row of the steps, adjusted to its tokens where they are known."""
+    calls, rows = inquiry.calls, inquiry.rows
     lasted, steps = numbers(calls["call_e2e_ns"]), numbers(calls["output_tokens"]) - 1
     by_client = numbers(calls["last_chunk_ns"]) - numbers(calls["ttft_ns"])
     decode = np.where(np.isfinite(numbers(calls["decode_ns"])), numbers(calls["decode_ns"]), by_client)
-    keys = [calls["position"], calls["step"]]
     with np.errstate(divide="ignore", invalid="ignore"):
-        pace = _median_of_row(np.where(steps > 0, decode / steps, np.nan), keys)
-    around = _median_of_row(lasted - decode, keys) + pace * steps
-    return np.where(np.isfinite(around), around, _median_of_row(lasted, keys))
+        pace = rows.spread_medians(np.where(steps > 0, decode / steps, np.nan))
+    around = rows.spread_medians(lasted - decode) + pace * steps
+    return np.where(np.isfinite(around), around, rows.spread_medians(lasted))
 
 
-def _median_of_row(values: Any, keys: list[Any]) -> Any:
-    return pd.Series(values).groupby(keys).transform("median").to_numpy()
-
-
-def _grown_phase(calls: pd.DataFrame, slow: Any) -> str:
+def _grown_phase(inquiry: Inquiry, slow: Any) -> str:
     """The phase that makes up most of what the slow calls take longer than the median of their row."""
-    keys = [calls["position"], calls["step"]]
     grown = {}
     for phase in _PHASES:
-        time = numbers(calls[f"path_{phase}_ns"])
-        grown[phase] = float((time - _median_of_row(time, keys))[slow].sum())
+        time = numbers(inquiry.calls[f"path_{phase}_ns"])
+        grown[phase] = float((time - inquiry.rows.spread_medians(time))[slow].sum())
     return max(grown, key=lambda phase: grown[phase])
 
 

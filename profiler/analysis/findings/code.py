@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 
 from profiler.analysis.finding import Finding
 from profiler.analysis.findings.inquiry import LEAST_SHARE, Inquiry, evidence, short, where_of
-from profiler.analysis.joint import clusters_of, joint_gain
+from profiler.analysis.groups import Groups
 from profiler.analysis.measured import numbers
 from profiler.analysis.serial import serial_tools
 from profiler.analysis.wording import duration, percent
@@ -50,8 +50,12 @@ def slow_tools(inquiry: Inquiry) -> Iterator[Finding]:
             remedy="Make it faster, cache its answers, or start it earlier.",
             where=where,
             phase="tool",
-            evidence=evidence(group, here, lambda ns: f"waited {duration(float(ns))} for", here),
+            evidence=evidence(group, here, _waited(here)),
         )
+
+
+def _waited(gains: Any) -> Callable[[int], str]:
+    return lambda at: f"waited {duration(float(gains[at]))} for"
 
 
 def _matters(inquiry: Inquiry, tools: pd.DataFrame) -> bool:
@@ -67,8 +71,7 @@ def _without(inquiry: Inquiry, name: Any) -> Any:
     # A twin off the path does what the one on it does: part of its time is not its own either.
     part = float(own[here].sum() / path[here].sum()) if path[here].any() else 0.0
     less = np.where(path > 0, own, lasted * part)
-    gains, _ = joint_gain(tools, lasted, np.where(here, less, 0.0), np.where(here, own, 0.0))
-    return gains
+    return inquiry.tool_clusters.gain(np.where(here, less, 0.0), np.where(here, own, 0.0))
 
 
 def slow_tool_steps(inquiry: Inquiry) -> Iterator[Finding]:
@@ -107,11 +110,9 @@ def _side_by_side(inquiry: Inquiry) -> pd.MultiIndex:
     tools = inquiry.measured.tools.rename(columns={"step": "node"})
     if tools.empty:
         return pd.MultiIndex.from_frame(tools[_PLACE])
-    start = numbers(tools["start_ns"] - tools["start_ns"].groupby(tools["chain"]).transform("min"))
-    cluster = clusters_of(tools, start, start + numbers(tools["duration_ns"]))
-    names = tools.groupby([*_PLACE, cluster])["tool"].nunique()
-    places = names[names > 1].reset_index()[_PLACE].drop_duplicates()
-    return pd.MultiIndex.from_frame(places)
+    clusters = Groups.of(tools["chain"], tools["position"], tools["node"], inquiry.tool_clusters.number)
+    mixed = tools.iloc[clusters.first[clusters.distinct(tools["tool"]) > 1]]
+    return pd.MultiIndex.from_frame(mixed[_PLACE].drop_duplicates())
 
 
 def _one_by_one(inquiry: Inquiry, steps: pd.DataFrame) -> float:
@@ -149,5 +150,5 @@ def serial(inquiry: Inquiry) -> Iterator[Finding]:
         remedy="Run them concurrently (asyncio.gather, LangGraph's ToolNode).",
         where=where_of(int(position), str(name)),
         phase="tool",
-        evidence=evidence(places, saved, lambda names: short(str(names)), places["tools"]),
+        evidence=evidence(places, saved, lambda at: short(str(places["tools"].iloc[at]))),
     )

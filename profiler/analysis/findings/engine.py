@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def slow_prefill(inquiry: Inquiry) -> Iterator[Finding]:
         typical = float(np.nanmedian((time - expected[0])[here]))  # a few slow calls are a tail, and no slow step
         if typical < _ODD * float(np.nanmedian(expected[0][here])) or surely.sum() < over.sum() / 2:
             continue
-        over = inquiry.sooner(calls, over, "prefill")
+        over = inquiry.sooner(over, "prefill")
         gain = inquiry.gain(inquiry.per_chain(calls, over))
         if gain is None:
             continue
@@ -54,7 +54,7 @@ def slow_prefill(inquiry: Inquiry) -> Iterator[Finding]:
             "decoding, priority.",
             where=where,
             phase="prefill",
-            evidence=evidence(calls, over, lambda ns: f"prefill {duration(float(ns))}", time),
+            evidence=evidence(calls, over, lambda at: f"prefill {duration(float(time[at]))}"),
         )
 
 
@@ -71,7 +71,7 @@ def slow_decode(inquiry: Inquiry) -> Iterator[Finding]:
         usual = float(np.median(others))
         if float(np.nanmedian(pace[here])) < (1 + _ODD) * usual:  # a few slow calls are a tail, and no slow step
             continue
-        over = inquiry.sooner(calls, np.where(here, np.nan_to_num(time - usual * steps), 0.0), "decode")
+        over = inquiry.sooner(np.where(here, np.nan_to_num(time - usual * steps), 0.0), "decode")
         gain = inquiry.gain(inquiry.per_chain(calls, over))
         if gain is None:
             continue
@@ -90,7 +90,7 @@ def slow_decode(inquiry: Inquiry) -> Iterator[Finding]:
             "model or adapter.",
             where=where,
             phase="decode",
-            evidence=evidence(calls, over, lambda ns: f"{duration(float(ns))} per token", pace),
+            evidence=evidence(calls, over, lambda at: f"{duration(float(pace[at]))} per token"),
         )
 
 
@@ -116,9 +116,9 @@ def queueing(inquiry: Inquiry) -> Iterator[Finding]:
         remedy="Run fewer chains at once, raise the engine's limit of running sequences (vLLM: --max-num-seqs) "
         "if its memory "
         "allows, or add a replica.",
-        where=concentrated(calls, waited),
+        where=concentrated(calls, waited, inquiry.rows),
         phase="queue",
-        evidence=evidence(calls, waited, lambda ns: f"waited {duration(float(ns))}", waited),
+        evidence=evidence(calls, waited, lambda at: f"waited {duration(float(waited[at]))}"),
     )
 
 
@@ -128,7 +128,8 @@ def decode_bound(inquiry: Inquiry) -> Iterator[Finding]:
     decode = float(numbers(chains["decode_ns"]).mean())
     gain = float(numbers(chains["gain_without_decode_ns"]).mean())
     share = decode / inquiry.mean_ns if inquiry.mean_ns else 0.0
-    tokens = numbers(calls["output_tokens"]) * inquiry.waited_for
+    output = numbers(calls["output_tokens"])
+    tokens = output * inquiry.waited_for
     if share < _MUCH_DECODE or np.isnan(tokens).any():
         return
     spent = numbers(calls["path_decode_ns"])
@@ -144,11 +145,9 @@ def decode_bound(inquiry: Inquiry) -> Iterator[Finding]:
         remedy=f"Shorter answers (a tenth less saves up to {duration(gain / 10)}), speculative decoding, a smaller "
         "model, or faster "
         "memory.",
-        where=concentrated(calls, spent),
+        where=concentrated(calls, spent, inquiry.rows),
         phase="decode",
-        evidence=evidence(
-            calls, spent, lambda number: f"{count(float(number))} tokens", numbers(calls["output_tokens"])
-        ),
+        evidence=evidence(calls, spent, lambda at: f"{count(float(output[at]))} tokens"),
     )
 
 
@@ -164,19 +163,14 @@ def _rows(inquiry: Inquiry, phase: str) -> Iterator[tuple[int, str, Any]]:
 
     Only those with so much of a phase that a finding could come of it: an agent that goes round for ever has thousands.
     """
-    calls = inquiry.calls
-    places = calls.groupby(["position", "step"], sort=True).indices
-    if len(places) < 2:  # noqa: PLR2004
+    calls, rows = inquiry.calls, inquiry.rows
+    if len(rows) < 2:  # noqa: PLR2004
         return
-    waited = numbers(calls[f"path_{phase}_ns"])
+    waited = rows.sums(calls[f"path_{phase}_ns"])
     least = LEAST_SHARE * float(inquiry.measured.e2e_ns.sum())
-    for key, members in places.items():
-        if float(waited[members].sum()) < least:
-            continue
-        position, name = cast("tuple[int, str]", key)
-        here = np.zeros(len(calls), dtype=bool)
-        here[members] = True
-        yield int(position), name, here
+    for row, (position, name) in enumerate(zip(*rows.keys(calls["position"], calls["step"]), strict=True)):
+        if waited[row] >= least:
+            yield int(position), str(name), rows.number == row
 
 
 def expected_prefill(tokens: Any, held: Any, time: Any, here: Any) -> tuple[Any, Any] | None:

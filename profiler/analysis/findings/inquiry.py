@@ -12,21 +12,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from profiler.analysis.context import Context
 from profiler.analysis.finding import Evidence
-from profiler.analysis.joint import joint_gain
+from profiler.analysis.groups import Groups
+from profiler.analysis.joint import Clusters
 from profiler.analysis.measured import Measured, numbers
-from profiler.analysis.prefixes import with_prefixes
+from profiler.analysis.prefixes import Prompts
 from profiler.stats.means import mean_lower_bound
 
 LEAST_SHARE = 0.02
 _MOST_EVIDENCE = 5
 _LONGEST_NAME = 60
+_ABOUT = 1e-9  # of a sum of floats
 _MANY, _FIRST = 10_000, 100
 
 
@@ -45,12 +47,27 @@ class Inquiry:
 
     measured: Measured
     context: Context | None
+    prompts: Prompts
 
-    @cached_property
+    @property
     def calls(self) -> pd.DataFrame:
         """Calls that ended well, with the columns of `with_prefixes`, by chain and order."""
-        block = self.context.block_tokens if self.context is not None else None
-        return with_prefixes(self.measured, block or 1)
+        return self.prompts.calls
+
+    @property
+    def rows(self) -> Groups:
+        """Of the calls, their rows of the steps."""
+        return self.prompts.rows
+
+    @cached_property
+    def clusters(self) -> Clusters:
+        """Of the calls."""
+        return Clusters.of(self.calls, "call_e2e_ns")
+
+    @cached_property
+    def tool_clusters(self) -> Clusters:
+        """Of the tools."""
+        return Clusters.of(self.measured.tools, "duration_ns")
 
     @cached_property
     def waited_for(self) -> Any:
@@ -76,13 +93,19 @@ class Inquiry:
         time, gain = numbers(chains[f"{phase}_ns"]), numbers(chains[f"gain_without_{phase}_ns"])
         return np.divide(gain, time, out=np.ones(len(time)), where=time > 0)
 
-    def sooner(self, calls: pd.DataFrame, less: Any, phase: str) -> Any:
+    def may_gain(self, total_ns: float, phase: str) -> bool:
+        """Whether so much time of a phase, over all chains, could come to a gain that is told."""
+        most = float(self._counts(phase).max(initial=0.0))
+        return total_ns * most >= LEAST_SHARE * (1 - _ABOUT) * float(self.measured.e2e_ns.sum())
+
+    def sooner(self, less: Any, phase: str) -> Any:
         """Per call what a chain gains if calls take so much less of a phase, all of them at once.
 
         No more than the time of that phase that it waited for, and where calls run side by side no more than what the
         last of them ends earlier.
         """
-        gains, _ = joint_gain(calls, numbers(calls["call_e2e_ns"]), less, numbers(calls[f"path_{phase}_ns"]))
+        calls = self.calls
+        gains = self.clusters.gain(less, numbers(calls[f"path_{phase}_ns"]))
         chain = calls["chain"].to_numpy()
         sums = np.bincount(chain, weights=gains, minlength=len(self.measured.chains))
         most = numbers(self.measured.chains[f"gain_without_{phase}_ns"]).clip(min=0)
@@ -106,26 +129,24 @@ class Inquiry:
         return Gain(mean, share, float((per_chain > 0).mean()))
 
 
-def evidence(rows: pd.DataFrame, by: Any, note: Callable[..., str] | None = None, *of: Any) -> tuple[Evidence, ...]:
+def evidence(rows: pd.DataFrame, by: Any, note: Callable[[int], str] | None = None) -> tuple[Evidence, ...]:
     """The rows with the largest values of `by`, at most five, and no two of one chain.
 
     Args:
         rows: with columns `trace_id` and, maybe, `span_id`.
         by: a value for each.
-        note: words for one row, from its values in `of`; put only for the rows that are taken, out of a million.
-        of: arrays with a value for each row.
+        note: words for the row at a position; put only for the rows that are taken, out of a million.
     """
     by = np.nan_to_num(np.asarray(by, dtype=float))
-    told = [np.asarray(values) for values in of]
+    traces, spans = rows["trace_id"], rows.get("span_id")
     found: dict[str, Evidence] = {}
     for at in _largest_first(by):
         if by[at] <= 0 or len(found) == _MOST_EVIDENCE:
             break
-        row = rows.iloc[int(at)]
-        trace_id = str(row["trace_id"])
-        span_id = str(row["span_id"]) if "span_id" in rows else None
-        words = "" if note is None else note(*(values[at] for values in told))
-        found.setdefault(trace_id, Evidence(trace_id, span_id, words))
+        trace_id = str(traces.iloc[at])
+        if trace_id not in found:
+            span_id = None if spans is None else str(spans.iloc[at])
+            found[trace_id] = Evidence(trace_id, span_id, "" if note is None else note(at))
     return tuple(found.values())
 
 
@@ -134,11 +155,11 @@ def _largest_first(values: Any) -> Iterator[int]:
     if len(values) > _MANY:
         least = np.partition(values, -_FIRST)[-_FIRST]
         first = np.flatnonzero(values > least)
-        yield from first[np.argsort(-values[first], kind="stable")]
+        yield from first[np.argsort(-values[first], kind="stable")].tolist()
         rest = np.flatnonzero(values <= least)
-        yield from rest[np.argsort(-values[rest], kind="stable")]
+        yield from rest[np.argsort(-values[rest], kind="stable")].tolist()
     else:
-        yield from np.argsort(-values, kind="stable")
+        yield from np.argsort(-values, kind="stable").tolist()
 
 
 def where_of(position: int, name: str) -> str:
@@ -151,11 +172,12 @@ def short(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
-def concentrated(table: pd.DataFrame, values: Any, *, least: float = 0.6) -> str:
+def concentrated(table: pd.DataFrame, values: Any, rows: Groups | None = None, *, least: float = 0.6) -> str:
     """The row of the steps that holds most of a value, if one does though there are several; else everywhere, ""."""
-    sums = pd.Series(np.nan_to_num(values)).groupby([table["position"], table["step"]]).sum()
+    rows = Groups.of(table["position"], table["step"]) if rows is None else rows
+    sums = rows.sums(values)
     total = float(sums.sum())
     if len(sums) < 2 or total <= 0 or float(sums.max()) < least * total:  # noqa: PLR2004
         return ""
-    position, name = cast("tuple[int, str]", sums.idxmax())
-    return where_of(int(position), str(name))
+    at = rows.first[int(sums.argmax())]
+    return where_of(int(table["position"].iloc[at]), str(table["step"].iloc[at]))

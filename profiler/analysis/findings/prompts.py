@@ -21,20 +21,23 @@ def prefix_cache(inquiry: Inquiry) -> Iterator[Finding]:
     context, calls = inquiry.context, inquiry.calls
     if context is None or context.cost is None or not context.cached_known:
         return
-    cacheable, cached = np.nan_to_num(calls["cacheable"]), np.nan_to_num(calls["cached"])
+    prompt, cacheable = numbers(calls["prompt"]), np.nan_to_num(calls["cacheable"])
+    cached = np.nan_to_num(calls["cached"])
     missed = (cacheable - cached).clip(min=0) * np.isfinite(calls["cached"])
     price = context.cost.per_token_ns
-    spent = inquiry.sooner(calls, _time_of(missed, inquiry, price), "prefill")
+    spent = inquiry.sooner(_time_of(missed, inquiry, price), "prefill")
     gain = inquiry.gain(inquiry.per_chain(calls, spent))
     if gain is None:
         return
     hit = float(np.minimum(cached, cacheable).sum() / cacheable.sum())
     never = hit < _NEVER_HIT
-    state = "is off or never hit" if never else f"finds {percent(hit)} of what it could"
+    off, on = inquiry.prompts.caching is False, inquiry.prompts.caching is True
+    state = "is off" if off else "is never hit" if never and on else "is off or never hit"
+    state = state if never else f"finds {percent(hit)} of what it could"
     yield Finding(
         kind="prefix-cache",
         title=f"The prefix cache {state}: {percent(gain.share)} of chain time is re-reading history; "
-        f"{'turning it on' if never else 'with all of it found'} saves about {duration(gain.ns)} "
+        f"{'turning it on' if never and not on else 'with all of it found'} saves about {duration(gain.ns)} "
         f"of {duration(inquiry.mean_ns)}.",
         detail=f"{count(context.cacheable_tokens)} prompt tokens per chain had been sent before, in "
         "whole blocks of "
@@ -46,16 +49,14 @@ def prefix_cache(inquiry: Inquiry) -> Iterator[Finding]:
         share=gain.share,
         condition="prompts stay continuations of each other, and the cache has room for them until the next call",
         remedy="Start the engine with prefix caching (vLLM has it on unless --no-enable-prefix-caching is given)."
-        if never
+        if never and not on
         else "Give the cache more memory, run fewer chains at once, or send a chain's calls to the same replica.",
         where="",
         phase="prefill",
         evidence=evidence(
             calls,
             missed,
-            lambda cold, all_: f"{count(cold)} of {count(all_)} prompt tokens computed again",
-            missed,
-            calls["prompt"],
+            lambda at: f"{count(missed[at])} of {count(prompt[at])} prompt tokens computed again",
         ),
     )
 
@@ -67,8 +68,9 @@ def prefix_break(inquiry: Inquiry) -> Iterator[Finding]:
         return
     calls = inquiry.calls
     broken = (calls["broken"] & ~calls["unrelated"] & calls["kept_messages"].notna()).to_numpy(dtype=bool)
+    prompt = numbers(calls["prompt"])
     reread = np.where(broken, np.nan_to_num(reread_tokens(calls)), 0.0)
-    spent = inquiry.sooner(calls, _time_of(reread, inquiry, context.cost.per_token_ns), "prefill")
+    spent = inquiry.sooner(_time_of(reread, inquiry, context.cost.per_token_ns), "prefill")
     gain = inquiry.gain(inquiry.per_chain(calls, spent))
     if gain is None:
         return
@@ -92,9 +94,9 @@ def prefix_break(inquiry: Inquiry) -> Iterator[Finding]:
         condition="the prefix cache is on",
         remedy="Append to the history instead of rewriting it; put what changes (dates, summaries, retrieved "
         "text) at the end.",
-        where=concentrated(calls, spent) or where,
+        where=concentrated(calls, spent, inquiry.rows) or where,
         phase="prefill",
-        evidence=evidence(calls, spent, lambda tokens: f"{count(tokens)} tokens read again", numbers(calls["prompt"])),
+        evidence=evidence(calls, spent, lambda at: f"{count(prompt[at])} tokens read again"),
     )
 
 

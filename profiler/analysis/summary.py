@@ -15,6 +15,7 @@ from profiler.analysis.engine_spans import DISAGREES, JOIN
 from profiler.analysis.groups import Groups
 from profiler.analysis.measured import Measured, numbers
 from profiler.analysis.phases import PHASES
+from profiler.analysis.queues import Busy, busy
 from profiler.analysis.tables import Tables
 from profiler.stats.quantiles import Quantile, quantile
 
@@ -113,6 +114,7 @@ class Summary:
     unaccounted_median_share: float | None
     unused_script_calls: int
     off_script: OffScript | None = None
+    busy: Busy | None = None  # the engine, by its own metrics
     failures: Sequence[tuple[str, int]] = field(default_factory=tuple)  # error type, chains
     adapted: Sequence[tuple[str, int]] = ()  # field of requests, calls in which it was sent otherwise than asked
     hidden_generations: int = 0  # calls whose engine threw a first answer away
@@ -162,6 +164,7 @@ def summarise(tables: Tables, measured: Measured | None = None) -> Summary:
         adapted=_adapted(answered),
         hidden_generations=int(answered["hidden_generation"].sum()),
         overloaded=int((tables.calls["error_type"] == "429")[~tables.calls["warmup"]].sum()),
+        busy=busy(answered),
         failures=tuple(
             (str(name), int(number))
             for name, number in there[there["failed"]]["error_type"].fillna("error").value_counts().items()

@@ -6,7 +6,7 @@
     SGLang       num_running_reqs            num_queue_reqs            token_usage               (not told)
     llama.cpp    requests_processing         requests_deferred         kv_cache_usage_ratio      (has none)
 
-Only these few lines are looked at: reading all of a page of hundreds of kilobytes would take the interpreter from the
+Only these few lines are looked at: reading all of a page of dozens of kilobytes would take the interpreter from the
 agent for milliseconds.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,11 +38,7 @@ _NAMES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "kv_cache_usage": ("llamacpp:kv_cache_usage_ratio",),
     },
 }
-_KNOWN: Final = [name for fields in _NAMES.values() for names in fields.values() for name in names]
-_LINE: Final = re.compile(
-    rb"^(" + b"|".join(re.escape(name.encode()) for name in _KNOWN) + rb")(?:\{[^\n]*\})?[ \t]+([^ \t\r\n]+)",
-    re.MULTILINE,
-)
+_AFTER_NAME: Final = re.compile(rb"(?:\{.*\})?[ \t]+(\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +56,36 @@ class Load:
 
 def read_page(page: bytes) -> Load | None:
     """The load that a page in Prometheus' text format tells; None if it is of no engine that is known."""
-    found: dict[str, list[float]] = {}
-    for name, text in _LINE.findall(page):
-        value = _number(text)
-        if value is not None:
-            found.setdefault(name.decode(), []).append(value)
+    page = b"\n" + page
     for source, fields in _NAMES.items():
-        names = {
-            field: name
-            for field, candidates in fields.items()
-            if (name := next((each for each in candidates if each in found), None)) is not None
-        }
-        if names:
+        told = {field: next(_told(page, names), None) for field, names in fields.items()}
+        found = {field: each for field, each in told.items() if each is not None}
+        if found:
             values = {
-                field: max(found[name]) if field == "kv_cache_usage" else sum(found[name])
-                for field, name in names.items()
+                field: max(each[1]) if field == "kv_cache_usage" else sum(each[1]) for field, each in found.items()
             }
-            return Load(source, names, values)
+            return Load(source, {field: name for field, (name, _) in found.items()}, values)
     return None
+
+
+def _told(page: bytes, names: Sequence[str]) -> Iterator[tuple[str, list[float]]]:
+    """Those of the names that the page has, with the values of all their labels."""
+    for name in names:
+        values = list(_values(page, b"\n" + name.encode()))
+        if values:
+            yield name, values
+
+
+def _values(page: bytes, beginning: bytes) -> Iterator[float]:
+    at = page.find(beginning)
+    while at >= 0:
+        end = page.find(b"\n", at + 1)
+        line = page[at + len(beginning) : end if end >= 0 else len(page)]
+        found = _AFTER_NAME.match(line)
+        value = _number(found[1]) if found else None
+        if value is not None:
+            yield value
+        at = page.find(beginning, end) if end >= 0 else -1
 
 
 def _number(text: bytes) -> float | None:

@@ -61,7 +61,7 @@ OUTPUT_TOKEN: Final = Instrument(
     (*_PER_TOKEN, *_PER_SERVER_TOKEN),
 )
 ENGINE_PHASE: Final = Instrument(
-    sc.METRIC_ENGINE_PHASE, "s", "Queue, prefill and decode of an LLM call, as the engine tells them.", _FINE
+    sc.METRIC_ENGINE_PHASE, "s", "Load, queue, prefill, decode, inference of an LLM call, by the engine.", _FINE
 )
 
 ALL: Final = (

@@ -18,16 +18,17 @@ from urllib.parse import urlsplit
 
 from profiler import __version__
 from profiler import semconv as sc
+from profiler.exchange.address import protocol_of, without_credentials
 from profiler.metrics.figures import Figures, Labels, Series
 from profiler.metrics.histogram import Histogram
 from profiler.metrics.instruments import ALL, Instrument
-from profiler.record.live import SEND_TIMEOUT_S, protocol_of
 from profiler.record.text import clean_message
 from profiler.store.manifest import Export
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import HistogramDataPoint, Metric, MetricExporter, MetricsData
 
+SEND_TIMEOUT_S = 5.0
 EVERY_S = 5.0  # OTEL_METRIC_EXPORT_INTERVAL (in milliseconds) says otherwise
 FLUSH_S = 5.0  # at the end, for a collector that has taken something before
 LAST_TRY_S = 1.0  # for one that never has
@@ -137,7 +138,7 @@ class OtlpMetrics:
         elif not_sent:
             error = clean_message(self._message.text or "no answer in time")
         return Export(
-            endpoint=_without_credentials(self.endpoint),
+            endpoint=without_credentials(self.endpoint),
             protocol=self.protocol,
             sent=self._taken,
             not_sent=not_sent,
@@ -248,8 +249,3 @@ def _interval_s(environ: Mapping[str, str]) -> float:
     except ValueError:
         return EVERY_S
     return max(told, 0.1) if told < float("inf") else EVERY_S
-
-
-def _without_credentials(endpoint: str) -> str:
-    parts = urlsplit(endpoint)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

@@ -2,10 +2,10 @@
 
     ask |-|  wait           |-| ask …       waiting for the period, or for fifty times what asking takes if that is more
 
-Answering takes the engine time that its requests lack: so at most a fiftieth of the time passes with it, and from the
-second time on only the few lines that are wanted are asked for (`name[]`, which servers with Prometheus' own library
-understand and others ignore). What asking takes is the least of the last few times: a busy process of ours only adds.
-A thread of its own asks; an engine that does not answer costs the run nothing.
+Answering takes the engine time that its requests lack: so at most a fiftieth of the time passes with it, and only the
+few lines that are wanted are asked for where that can be had: 1 ms instead of 16 on vLLM 0.32 (on a busy machine). What
+asking takes is the least of the last few times: a busy process of ours only adds. A thread of its own asks; an engine
+that does not answer costs the run nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPException
 from pathlib import Path
 from statistics import median
@@ -46,6 +46,7 @@ class Sample(NamedTuple):
     time_ns: int  # half-way between asking and the answer, on the spans' clock
     took_ns: int
     load: Load
+    size: int  # of the page, in bytes
 
 
 class EngineSampler:
@@ -63,7 +64,7 @@ class EngineSampler:
         self._told = EngineMetrics(address=f"{unversioned(base_url)}/metrics", period_s=period_s)
         self._path = folder / ENGINE_METRICS_FILE
         self._now_ns = now_ns
-        self._query = ""  # for the lines that are wanted
+        self._query = ""  # what follows the address
         self._spent_ns: deque[int] = deque(maxlen=_LATEST)  # on the latest questions, answered or not
         self._took_ns: list[int] = []
         no_proxies = urllib.request.ProxyHandler({} if is_loopback(base_url) else None)
@@ -84,7 +85,7 @@ class EngineSampler:
         if sample is None:
             return
         self._told.source, names = sample.load.source, sample.load.names
-        self._query = "?" + "&".join(f"name[]={quote(name, safe=':')}" for name in names.values())
+        self._query = self._shortest(sample)
         header = {**self._told.model_dump(include={"source", "address", "period_s"}), "names": dict(names)}
         try:
             with closing(SampleWriter(self._path, header)) as writer:
@@ -108,20 +109,32 @@ class EngineSampler:
         """One sample; None, with the reason told, if there is none to be had now."""
         began_ns = self._now_ns()
         try:
-            load = read_page(self._page(self._query))
-            if load is None and self._query:  # a server that takes the question for one about something else
-                self._query = ""
-                load = read_page(self._page(""))
+            page = self._page(self._query)
         except (OSError, HTTPException, ValueError) as error:
             self._failed(_words(error))
             return None
         finally:
             took_ns = self._now_ns() - began_ns
             self._spent_ns.append(took_ns)
+        load = read_page(page)
         if load is None:
             self._failed("it tells nothing under the names of vLLM, TGI, SGLang or llama.cpp")
             return None
-        return Sample(began_ns + took_ns // 2, took_ns, load)
+        return Sample(began_ns + took_ns // 2, took_ns, load, len(page))
+
+    def _shortest(self, whole: Sample) -> str:
+        """How to ask for no more than the lines of this sample, if the server understands one of the ways.
+
+        Prometheus' own library does (`name[]`). vLLM has it at the path with a slash, and another page without.
+        """
+        only = "&".join(f"name[]={quote(name, safe=':')}" for name in whole.load.names.values())
+        for query in (f"/?{only}", f"?{only}"):
+            with suppress(OSError, HTTPException, ValueError):
+                page = self._page(query)
+                load = read_page(page)
+                if load is not None and load.names == whole.load.names and len(page) < whole.size:
+                    return query
+        return ""
 
     def _failed(self, why: str) -> None:
         self._told.failed += 1

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from profiler.analysis.compounding import Compounding
 from profiler.analysis.explain import Explanation
+from profiler.analysis.queues import Busy
 from profiler.analysis.summary import StepRow, Summary
 from profiler.report.engine_start import loading_sentence
 from profiler.report.findings import finding_table, seldom_on_path
@@ -130,7 +131,20 @@ def head_lines(summary: Summary) -> list[tuple[str, str]]:
         source = _timing_sources(summary)
         timed = f"engine timing for {summary.joined_calls} of {plural(summary.calls, 'call')}"
         lines.append(("Joined", f"{timed} ({percent(coverage)}){source}"))
+    if summary.busy is not None:
+        lines.append(("Engine", _busy(summary.busy, summary.calls)))
     return lines
+
+
+def _busy(busy: Busy, calls: int) -> str:
+    """The most of what the engine's own metrics said at the time of the calls."""
+    said = [f"{count(busy.running)} running"] if busy.running is not None else []
+    said += [f"{count(busy.waiting)} waiting"] if busy.waiting is not None else []
+    said += [f"{percent(busy.kv_cache_usage)} of its KV cache used"] if busy.kv_cache_usage is not None else []
+    preempted = f"; preemptions during {plural(busy.preempted_calls, 'call')}" if busy.preempted_calls else ""
+    return (
+        f"at most {', '.join(said)}{preempted} (by its own metrics, at {count(busy.calls)} of {plural(calls, 'call')})"
+    )
 
 
 def _timing_sources(summary: Summary) -> str:

@@ -11,6 +11,7 @@ from profiler.analysis.context import LEAST_SPREAD_TOKENS
 from profiler.analysis.finding import Finding
 from profiler.analysis.findings.inquiry import LEAST_SHARE, Inquiry, concentrated, evidence, where_of
 from profiler.analysis.measured import numbers
+from profiler.analysis.queues import queue_by_waiting
 from profiler.analysis.wording import count, duration, percent
 from profiler.stats.lines import robust_line
 
@@ -109,7 +110,7 @@ def queueing(inquiry: Inquiry) -> Iterator[Finding]:
         detail="Time between a request's arrival and its scheduling, as the engine tells it, on the critical "
         "path; "
         f"{percent(float((waited > 0).mean()))} of the calls waited, the median "
-        f"{duration(float(np.median(waited)))}.",
+        f"{duration(float(np.median(waited)))}. {queue_by_waiting(calls)}".rstrip(),
         gain_ns=gain.ns,
         share=gain.share,
         condition="the engine takes all requests at once, and its steps do not get longer by that",

@@ -44,7 +44,7 @@ def bootstrap_ratio(
     Tasks are drawn with replacement, each with all its chains of both runs; the middle share of the ratios is the
     interval (percentile method: Efron and Tibshirani, An Introduction to the Bootstrap, 13; resampling whole clusters:
     Davison and Hinkley, Bootstrap Methods, 3.8). It assumes independent tasks and so many that those at hand stand for
-    all: the interval is too narrow with few, by simulation 91% in place of 95% with 10, so below 20 tasks there is
+    all: the interval is too narrow with few, by simulation 85% in place of 95% with 10, so below 20 tasks there is
     none. Where the mean of logarithms will do, `paired_ratio` has no such limit. Deterministic: equal runs have equal
     results.
 

@@ -1,0 +1,300 @@
+"""Does the gate keep its error rates, and what does it find? Whole checks in virtual time, hundreds of each kind.
+
+    python benchmarks/gate.py            all of them, and the tables into RESULTS.md; some minutes of one core
+    python benchmarks/gate.py --check    a short version that writes nothing; seconds
+
+A check is two runs of 25 tasks with 4 chains each, made by `virtual.py`: 3 to 8 calls per chain, and a machine whose
+speed wanders by 5% to either side meanwhile. Exit code 1 if a rate is worse than promised by more than chance: the
+binomial test at 1%.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import gate_rules as rules
+import numpy as np
+import results
+import scipy
+from scipy import stats
+from virtual import Measured, World, measure, on_the_engine, stall_that_raises
+
+import profiler
+from profiler.stats.drift import verdict_apart
+from profiler.stats.paired import Verdict
+from profiler.stats.sequential import look, plan_looks
+
+ALPHA = rules.ALPHA
+CHANCE = 0.01
+QUICK = 30
+FREE, PINNED = World(), World(cv=0.15, free=False, planned=True)
+STALLS = 0.02  # of the calls: a tenth of the chains has one
+
+
+@dataclass(frozen=True)
+class Case:
+    """Checks of one kind."""
+
+    name: str
+    make: Callable[[int], Measured]
+    checks: int
+    rule: str | None = None
+    """The one of ours that is to see it; None where nothing is to be seen."""
+    promised: float = 0.0
+    """In this share of the checks, at least."""
+    quick: bool = False
+
+
+def changed(name: str, base: World, candidate: World, rule: str, promised: float, *, quick: bool = False) -> Case:
+    """Something to be found."""
+    return Case(name, partial(_measured, base, candidate), 300, rule, promised, quick)
+
+
+def alike(name: str, world: World, *, tasks: int = 25, checks: int = 300, quick: bool = False) -> Case:
+    """Nothing to be found."""
+    return Case(name, partial(_measured, world, world, tasks=tasks), checks, quick=quick)
+
+
+def _measured(base: World, candidate: World, seed: int, *, tasks: int = 25) -> Measured:
+    return measure(seed, base, candidate, tasks=tasks)
+
+
+def _stalling() -> World:
+    return World(stalls=STALLS, stall=stall_that_raises(0.95, 0.2, STALLS))
+
+
+def cases() -> list[Case]:
+    """What is measured, in the order of the table."""
+    return [
+        alike("A/A, free", FREE, checks=500, quick=True),
+        alike("A/A, pinned", PINNED, checks=500),
+        alike("A/A, calls of a chain correlated by 0.5", World(shared=0.5)),
+        alike("A/A, 5 tasks only", FREE, tasks=5),
+        alike("A/A, one call in 100 takes ten more", World(stalls=0.01, stall=10)),
+        Case("A/A, engine's time model, 5 chains at once", on_the_engine, 100),
+        changed("pinned, calls 5% slower", PINNED, replace(PINNED, slower=1.05), "chain time", 0.9, quick=True),
+        changed("pinned, calls 3% slower", PINNED, replace(PINNED, slower=1.03), "chain time", 0.6),
+        changed("free, calls 5% slower", FREE, World(slower=1.05), "time per step", 0.68),
+        changed(
+            "free, as planned, calls 5% slower",
+            World(planned=True),
+            World(planned=True, slower=1.05),
+            "time per step",
+            0.6,
+        ),
+        changed("free, calls 10% slower", FREE, World(slower=1.1), "time per step", 0.95),
+        changed(
+            "free, one step more in 30% of chains", FREE, World(more_steps=0.3), "number of steps", 0.75, quick=True
+        ),
+        changed("free, p95 + 20% by stalls", FREE, _stalling(), "p95 of chains", 0.8),
+        Case("engine's time model, 5% slower", partial(on_the_engine, slower=1.05), 60, "chain time", 0.8),
+    ]
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How often each rule raised an alarm."""
+
+    case: Case
+    checks: int
+    alarms: dict[str, int]
+    decisions: int
+    """Checks, or two per check where both sides are alike and either may be taken for the slower one."""
+
+    def holds(self) -> bool:
+        """Whether what was promised is within chance of what came out."""
+        if self.case.rule is None:
+            return all(_within(self.alarms[rule], self.decisions, ALPHA, "greater") for rule in self.ours())
+        return _within(self.alarms[self.case.rule], self.decisions, self.case.promised, "less")
+
+    def ours(self) -> list[str]:
+        """Our rules' names."""
+        return [rule for rule in self.alarms if rule not in rules.OTHERS]
+
+
+def _within(count: int, of: int, rate: float, side: str) -> bool:
+    return bool(stats.binomtest(count, of, rate, alternative=side).pvalue >= CHANCE)
+
+
+def rates(case: Case, checks: int, *, with_others: bool = True) -> Rates:
+    """Make the checks and count."""
+    alarms: Counter[str] = Counter()
+    for seed in range(checks):
+        measured = case.make(seed)
+        both = [(measured.base, measured.candidate)]
+        if case.rule is None:
+            both.append((measured.candidate, measured.base))
+        for sides in both:
+            alarms.update(rules.ours(*sides))
+            if with_others:
+                alarms.update(rules.others(*sides))
+    decisions = checks * (2 if case.rule is None else 1)
+    return Rates(case, checks, dict(alarms), decisions)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """What runs measured one after the other come to."""
+
+    name: str
+    checks: int
+    plain: int
+    """Alarms if nobody thinks of drift."""
+    alarms: int
+    drift: int
+    """"Drift cannot be excluded" in place of an alarm."""
+
+
+def one_after_the_other(name: str, candidate: World, checks: int) -> Apart:
+    """Under drift, with the stored baseline measured first."""
+    results_of = []
+    for seed in range(checks):
+        measured = measure(seed, FREE, candidate, interleaved=False)
+        result = rules.ratio(measured.base, measured.candidate, "per step")
+        results_of.append(verdict_apart(result, margin=rules.MARGIN))
+    plain = [each for each in results_of if each.without_drift is Verdict.REGRESSED]
+    alarms = sum(each.verdict is Verdict.REGRESSED for each in results_of)
+    return Apart(name, checks, len(plain), alarms, sum(each.drift_decides for each in plain))
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """What measuring until it is clear comes to."""
+
+    name: str
+    metric: str
+    verdicts: Counter[Verdict]
+    share: float
+    """Mean of the chains measured, of those of a check of fixed size."""
+
+
+def sequences(name: str, base: World, candidate: World, metric: str, checks: int) -> Sequences:
+    """Sequential checks with the budget of 25 tasks x 4."""
+    plan = plan_looks(25, 4, margin=rules.MARGIN)
+    verdicts: Counter[Verdict] = Counter()
+    used = []
+    for seed in range(checks):
+        measured = measure(seed, base, candidate)
+        for index, pairs in enumerate(plan.pairs):
+            done = Counter(int(turn.task) for turn in measured.order[:pairs])
+            sides = [side.samples(metric, done) for side in (measured.base, measured.candidate)]
+            found = look(plan, index, *sides)
+            if found.final:
+                break
+        verdicts[found.verdict] += 1
+        used.append(pairs / plan.pairs[-1])
+    return Sequences(name, metric, verdicts, float(np.mean(used)))
+
+
+def all_sequences(checks: int) -> list[Sequences]:
+    """For the second table."""
+    made = []
+    for kind, world, metric in (("pinned", PINNED, "chain"), ("free", FREE, "per step")):
+        for name, factor in (("A/A", 1.0), ("5% slower", 1.05), ("10% slower", 1.1)):
+            slower = replace(world, slower=factor)
+            made.append(sequences(f"{kind}, {name}", world, slower, metric, checks))
+            print(f"  sequential: {made[-1].name}", file=sys.stderr)
+    return made
+
+
+def quick() -> int:
+    """The short version: the same code, fewer checks, ours alone."""
+    failed = []
+    for case in cases():
+        if case.quick:
+            found = rates(case, QUICK, with_others=False)
+            print(
+                f"{case.name}: " + ", ".join(f"{rule} {count}" for rule, count in found.alarms.items()),
+                f"of {found.decisions}",
+            )
+            failed += [] if found.holds() else [case.name]
+    apart = one_after_the_other("one after the other", FREE, QUICK)
+    print(f"{apart.name}: {apart.plain} alarms without thinking of drift, {apart.alarms} with, of {apart.checks}")
+    if not _within(apart.alarms, apart.checks, ALPHA, "greater"):
+        failed.append(apart.name)
+    tenth = sequences("sequential, pinned, 10% slower", PINNED, replace(PINNED, slower=1.1), "chain", QUICK // 2)
+    print(
+        f"{tenth.name}: {tenth.verdicts[Verdict.REGRESSED]} of {QUICK // 2} found with {tenth.share:.0%} of the chains"
+    )
+    if tenth.verdicts[Verdict.REGRESSED] < 0.9 * QUICK // 2 or tenth.share > 0.5:
+        failed.append(tenth.name)
+    print(f"worse than promised: {', '.join(failed)}" if failed else "all as promised")
+    return 1 if failed else 0
+
+
+def section(found: Sequence[Rates], aparts: Sequence[Apart], looks: Sequence[Sequences]) -> str:
+    """For RESULTS.md."""
+    names = [*found[0].ours(), *rules.OTHERS]
+    rows = [
+        [each.case.name, f"{each.checks}", *(_cell(each, name) for name in names), "yes" if each.holds() else "NO"]
+        for each in found
+    ]
+    apart_rows = [
+        [each.name, *(f"{count / each.checks:.1%}" for count in (each.plain, each.alarms, each.drift))]
+        for each in aparts
+    ]
+    look_rows = [
+        [each.name, *(f"{each.verdicts[kind] / each.verdicts.total():.1%}" for kind in Verdict), f"{each.share:.0%}"]
+        for each in looks
+    ]
+    versions = {"agent-chain-profiler": profiler.__version__, "numpy": np.__version__, "scipy": scipy.__version__}
+    promised = "; ".join(f"{each.case.name}: {each.case.promised:.0%}" for each in found if each.case.rule)
+    about = (
+        "Alarms, in percent of checks of 25 tasks x 4 chains on either side, interleaved, on a machine whose speed "
+        "wanders by 5% to either side. In A/A either side may be taken for the slower one: the figure is per side, and "
+        "2.5% is allowed. **Bold** is the rule of ours that is to see the change. The five columns on the right are "
+        "the usual rules."
+    )
+    what = (
+        f"*Holds*: every rule of ours at most {ALPHA:.1%} in A/A, the bold one at least as often as promised "
+        f"({promised}), within chance (binomial test at {CHANCE:.0%})."
+    )
+    apart_header = ["one after the other, time per step", "alarms, drift forgotten", "alarms", "drift not excluded"]
+    look_header = ["until it is clear, budget 25 x 4", *(kind.value for kind in Verdict), "chains, of the budget"]
+    return "\n\n".join(
+        [
+            "## Gate",
+            results.circumstances(versions),
+            about,
+            results.table(["case", "checks", *names, "holds"], rows),
+            what,
+            results.table(apart_header, apart_rows),
+            results.table(look_header, look_rows),
+        ]
+    )
+
+
+def _cell(found: Rates, name: str) -> str:
+    share = f"{100 * found.alarms.get(name, 0) / found.decisions:.1f}"
+    return f"**{share}**" if name == found.case.rule else share
+
+
+def main() -> int:
+    """Run it."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--check", action="store_true", help="a short version that writes nothing")
+    options.add_argument("--checks", type=int, help="of each kind, in place of 500 or 300")
+    chosen = options.parse_args()
+    if chosen.check:
+        return quick()
+    found = []
+    for case in cases():
+        found.append(rates(case, min(chosen.checks or case.checks, case.checks)))
+        print(f"{'' if found[-1].holds() else 'NOT '}as promised: {case.name}: {found[-1].alarms}", file=sys.stderr)
+    many, some = chosen.checks or 500, chosen.checks or 300
+    aparts = [
+        one_after_the_other(name, replace(FREE, slower=factor), many)
+        for name, factor in (("A/A", 1.0), ("10% slower", 1.1), ("30% slower", 1.3))
+    ]
+    looks = all_sequences(some)
+    results.replace_section("gate", section(found, aparts, looks))
+    return 0 if all(each.holds() for each in found) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -18,6 +18,7 @@ LIVE = (
     "test_engine_process",
     "test_engine_provision",
     "test_engine_simulated",
+    "test_engine_tgi",
     "test_exchanges_live",
     "test_explained",
     "test_react_agent",

@@ -1,4 +1,4 @@
-"""Engines: attach to a server that runs, or start the embedded one or a local vLLM, and stop it again.
+"""Engines: attach to a server that runs, or start the embedded one, a local vLLM or TGI's container, and stop it again.
 
     with open_engine(EngineOptions(), log_path=Path("engine.log"), progress=print) as engine:
         requests go to engine.info.base_url, for engine.info.model
@@ -30,8 +30,8 @@ def open_engine(
     """An engine that answers, for the length of a with block.
 
     Args:
-        options: with a `base_url` attaches; otherwise starts the embedded engine (`sim`) or a vLLM, provisioning
-            one when there is none.
+        options: with a `base_url` attaches; otherwise starts the embedded engine (`sim`), TGI's container (`tgi`) or a
+            vLLM, provisioning one when there is none.
         log_path: where a managed engine's output goes; its folder is made.
         progress: takes one plain line at a time.
         meanwhile: done while the embedded engine starts, and before a vLLM does, which takes minutes. What it raises
@@ -59,6 +59,15 @@ def open_engine(
         with simulated_engine(options, log_path=log_path, progress=progress, meanwhile=meanwhile) as simulated:
             yield simulated
         return
+    if options.backend == "tgi":
+        from profiler.engines.tgi import tgi_container, working_docker
+
+        working_docker()  # before the agent is imported
+        if meanwhile is not None:
+            meanwhile()
+        with tgi_container(options, log_path=log_path, progress=progress) as contained:
+            yield contained
+        return
     if options.backend != "vllm":
         raise UsageError(
             f"the profiler does not start {options.backend!r} itself",
@@ -82,6 +91,8 @@ def expected_model(options: EngineOptions) -> str:
         from profiler.engines.simulated import simulated_model
 
         return simulated_model(options)
+    if options.backend == "tgi" and options.model is not None:
+        return options.model
     from profiler.engines import hardware, vllm
 
     return vllm.choose_model(options.model, gpu=bool(hardware.usable_gpus()), tiny_folder=Path()).name

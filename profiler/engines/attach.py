@@ -31,7 +31,7 @@ def attach(options: EngineOptions, progress: Progress) -> Engine:
     else:
         progress(f"using {info.model} at {base_url}" + (f", version {info.version}" if info.version else ""))
     if info.recognised_by is not None and not info.simulated:
-        progress(f"it is {TITLES[info.server]}: {info.recognised_by}")
+        progress(f"it is {TITLES[info.server]}, known by {info.recognised_by}")
     elif options.backend == "vllm" and not info.simulated:
         progress(f"{base_url} does not look like vLLM; it is taken for one, as you say")
     elif info.server == PLAIN:
@@ -49,10 +49,10 @@ def _refuse_another(found: Probe, backend: str) -> None:
         return
     recognised = found.recognised
     if recognised.server != PLAIN:
-        version = f" {recognised.version}" if recognised.version else ""
+        title = TITLES[recognised.server] + (f" {recognised.version}" if recognised.version else "")
         fits = recognised.server if recognised.server in _NAMED else "openai"
         raise UsageError(
-            f"{found.base_url} is {TITLES[recognised.server]}{version} and not {TITLES[backend]}: {recognised.by}",
+            f"{found.base_url} is {title} and not {TITLES[backend]}, known by {recognised.by}",
             remedy=f"use --backend {fits}, or another --base-url",
         )
     if backend != "vllm":  # one behind a gateway may be taken at the user's word: it tells nothing of itself

@@ -71,7 +71,7 @@ def recognise(
     """
     for owner in owners:
         if owner in _OWNERS:
-            return _with_page(Recognised(_OWNERS[owner], f"`owned_by` of its models is {owner}"), page)
+            return _with_page(Recognised(_OWNERS[owner], f"the owner of its models, {owner}"), page)
     if headers.get("server", "").lower().startswith("llama.cpp"):
         return _with_page(Recognised("llama.cpp", "the header `Server`"), page)
     for path, read in _PAGES:

@@ -54,6 +54,7 @@ class Api(Protocol):
     name: str
     operation: str
     stream_type: str  # media type of a streamed answer
+    unasked_mark: bytes  # in every block that may hold what was asked for on the agent's behalf
 
     def accepts(self, body: Json) -> bool:
         """Whether a request's body is of this API: paths are no proof."""

@@ -80,6 +80,7 @@ class Call:
         self._tape: list[tuple[bytes, int]] | None = None
         self._is_stream = False
         self._may_tape = False
+        self._unasked = context.api.unasked_mark
         self._all_passes = context.adaptation.usage_wanted  # no chunk has to be taken out for the agent
         self._handed_over_ns: int | None = None
         self._connection_ns: int | None = None  # the pool has given us a connection, or leave to open one
@@ -166,8 +167,8 @@ class Call:
     def feed(self, block: bytes) -> bytes:
         """Take bytes from the engine, return bytes for the agent (maybe none yet)."""
         tape = self._tape
-        # The chunk that the agent did not ask for tells of usage: what may be it is read now, and whole.
-        if tape is None or not (self._all_passes or (block[-2:] == b"\n\n" and b"usage" not in block)):
+        # What may be the chunk that the agent did not ask for is read now, and whole.
+        if tape is None or not (self._all_passes or (block[-2:] == b"\n\n" and self._unasked not in block)):
             return self._feed_now(block)
         number = len(tape)
         timed = number % TIME_EVERY == TIME_EVERY - 1

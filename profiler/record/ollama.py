@@ -115,6 +115,7 @@ class _Ollama:
     name: str
     operation: str
     stream_type = "application/x-ndjson"
+    unasked_mark = b""  # nothing is
 
     def accepts(self, body: Json) -> bool:
         return "model" in body

@@ -18,6 +18,7 @@ class _OpenAi:
     name: str
     operation: str
     stream_type = "text/event-stream"
+    unasked_mark = b"usage"
 
     def accepts(self, body: Json) -> bool:  # noqa: ARG002 - nothing else has these paths
         return True

@@ -99,6 +99,7 @@ class TgiGenerate:
     name = "tgi.generate"
     operation = TEXT
     stream_type = "text/event-stream"
+    unasked_mark = b"generated_tokens"
 
     def accepts(self, body: Json) -> bool:
         """Others have such a path, too: SGLang with `text`, vLLM's demonstration server with `prompt`."""

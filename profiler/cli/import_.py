@@ -47,7 +47,7 @@ An import from Jaeger that is broken off goes on if the same command is given ag
 )
 @click.option("--until", metavar="TIME", default=None, help="Likewise. [default: now]")
 @click.option(
-    "--page", metavar="N", type=click.IntRange(1, 1500), default=None, help="Traces asked for at once. [default: 100]"
+    "--page", metavar="N", type=click.IntRange(10, 1500), default=None, help="Traces asked for at once. [default: 100]"
 )
 @click.option("--token-env", metavar="NAME", help="Environment variable that holds a bearer token for the Jaeger.")
 @click.option(

@@ -121,9 +121,18 @@ def _identity(value: Any) -> str:
 def document(items: Iterable[Item]) -> Object:
     """One document of OTLP JSON, spans of one resource and scope together, in the order of their coming."""
     resources: dict[str, tuple[Object, dict[str, Object]]] = {}
+    keys: dict[int, str] = {}  # of objects: nearly all spans share theirs
+
+    def key_of(value: Object) -> str:
+        found = keys.get(id(value))
+        if found is None:
+            found = keys[id(value)] = json.dumps(value, sort_keys=True)
+        return found
+
+    items = list(items)  # so that no object goes, and its number to another
     for resource, scope, span, url in items:
-        _, scopes = resources.setdefault(_key(resource), (resource, {}))
-        around = scopes.setdefault(_key(scope) + url, {"scope": scope, "spans": []})
+        _, scopes = resources.setdefault(key_of(resource), (resource, {}))
+        around = scopes.setdefault(key_of(scope) + url, {"scope": scope, "spans": []})
         if url:
             around["schemaUrl"] = url
         around["spans"].append(span)
@@ -132,10 +141,6 @@ def document(items: Iterable[Item]) -> Object:
             {"resource": resource, "scopeSpans": list(scopes.values())} for resource, scopes in resources.values()
         ]
     }
-
-
-def _key(value: Object) -> str:
-    return json.dumps(value, sort_keys=True)
 
 
 def line_of(items: Iterable[Item]) -> bytes:

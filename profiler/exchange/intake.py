@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from typing import Any, Final, Self
 from profiler import __version__
 from profiler import semconv as sc
 from profiler.errors import DataError, StoreError, UsageError
-from profiler.exchange.documents import Item, attribute, by_trace, items_of, line_of, loads
+from profiler.exchange.documents import Item, by_trace, items_of, line_of, loads, plain
 from profiler.exchange.present import restored
 from profiler.store.manifest import MANIFEST_FILE, SPANS_FILE, Counts, Imported, Manifest, SpanCounts
 from profiler.store.writer import write_manifest
@@ -32,13 +32,13 @@ from profiler.store.writer import write_manifest
 STATE_FILE: Final = ".import.json"
 PIECES_FILE: Final = ".import.spans"
 _MOST_NAMES: Final = 20
+_MOST_TASKS: Final = 1000
 
 
 @dataclass
 class Seen:
     """What the spans told of agent and engine, for the manifest."""
 
-    traces: int = 0
     spans: int = 0
     duplicates: int = 0
     agents: Counter[str] = field(default_factory=Counter)
@@ -49,14 +49,21 @@ class Seen:
 
     def look_at(self, item: Item) -> None:
         """Take note of a span."""
-        for names, key in ((self.agents, sc.AGENT_NAME), (self.engines, sc.PROVIDER), (self.models, sc.REQUEST_MODEL)):
-            value = attribute(item.span, key)
-            if isinstance(value, str) and (value in names or len(names) < _MOST_NAMES):
-                names[value] += 1
-        task = attribute(item.span, sc.TASK_ID)
-        if isinstance(task, str) and len(self.tasks) < 10 * _MOST_NAMES:
-            self.tasks[task] = None
-        self.scripted = self.scripted or attribute(item.span, sc.CALL_SCRIPTED) is True
+        self.spans += 1
+        names = {sc.AGENT_NAME: self.agents, sc.PROVIDER: self.engines, sc.REQUEST_MODEL: self.models}
+        for each in item.span.get("attributes") or ():
+            key = each.get("key")
+            if key in names:
+                self._count(names[key], plain(each.get("value")))
+            elif key == sc.TASK_ID and len(self.tasks) < _MOST_TASKS:
+                self.tasks[str(plain(each.get("value")))] = None
+            elif key == sc.CALL_SCRIPTED and plain(each.get("value")) is True:
+                self.scripted = True
+
+    @staticmethod
+    def _count(names: Counter[str], value: Any) -> None:
+        if isinstance(value, str) and (value in names or len(names) < _MOST_NAMES):
+            names[value] += 1
 
 
 class Intake:
@@ -76,6 +83,7 @@ class Intake:
         self.asked = asked
         self.progress: Any = None  # how far it got, of whatever kind the source counts in
         self._index: dict[str, list[tuple[int, int]]] = {}
+        self._seen = Seen()
         self.resumed = self._claim()
         try:
             self._file = (folder / PIECES_FILE).open("r+b" if self.resumed else "w+b")
@@ -123,8 +131,10 @@ class Intake:
         self._file.seek(0)
         at = 0
         for line in self._file:
-            for trace_id in by_trace(items_of(loads(line))):
+            for trace_id, group in by_trace(items_of(loads(line))).items():
                 self._index.setdefault(trace_id, []).append((at, len(line)))
+                for item in group:
+                    self._seen.look_at(item)
             at += len(line)
 
     def __enter__(self) -> Self:
@@ -148,7 +158,10 @@ class Intake:
         for trace_id, group in by_trace(map(restored, items)).items():
             places = self._index.setdefault(trace_id, [])
             new += not places
-            line = line_of(group)
+            unique = self._unique(group)
+            for item in unique:
+                self._seen.look_at(item)
+            line = line_of(unique)
             places.append((self._file.tell(), len(line)))
             self._write(line)
         return new
@@ -204,66 +217,78 @@ class Intake:
         """
         if not self._index:
             raise DataError(f"there are no spans in {source}")
-        seen = Seen()
-        target = self.folder / SPANS_FILE
+        target, pieces = self.folder / SPANS_FILE, self.folder / PIECES_FILE
         temporary = target.with_name(SPANS_FILE + ".new")
         try:
-            with temporary.open("wb") as out:
-                for items in self._whole_traces(seen):
-                    out.write(line_of(items))
-                    counted()
-            manifest = _manifest(seen, source, self.asked)
-            os.replace(temporary, target)  # noqa: PTH105 - atomic
+            self._file.flush()
+            if all(len(places) == 1 for places in self._index.values()):
+                os.replace(pieces, target)  # noqa: PTH105 - atomic, here and below
+            else:
+                with temporary.open("wb") as out:
+                    for places in self._index.values():
+                        out.write(self._line(places))
+                        counted()
+                os.replace(temporary, target)  # noqa: PTH105
+            manifest = self._manifest(source)
             write_manifest(self.folder, manifest)
             self._file.close()
             for name in (PIECES_FILE, STATE_FILE):
-                (self.folder / name).unlink()
+                (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"cannot write to {self.folder}: {error.strerror}", remedy="free some space") from error
         return manifest
 
-    def _whole_traces(self, seen: Seen) -> Iterator[list[Item]]:
-        for places in self._index.values():
-            found: dict[Any, Item] = {}
-            given = 0
-            for offset, length in places:
-                self._file.seek(offset)
-                for item in items_of(loads(self._file.read(length))):
-                    given += 1
-                    found.setdefault(json.dumps(item, sort_keys=True), item)
-            seen.traces += 1
-            seen.spans += len(found)
-            seen.duplicates += given - len(found)
-            for item in found.values():
-                seen.look_at(item)
-            yield sorted(found.values(), key=lambda item: (item.end_ns, -item.start_ns))  # as they are recorded
+    def _line(self, places: Sequence[tuple[int, int]]) -> bytes:
+        """A whole trace."""
+        lines = []
+        for offset, length in places:
+            self._file.seek(offset)
+            lines.append(self._file.read(length))
+        if len(lines) == 1:
+            return lines[0]
+        before = self._seen.duplicates
+        line = line_of(self._unique([item for each in lines for item in items_of(loads(each))]))
+        self._seen.spans -= self._seen.duplicates - before
+        return line
+
+    def _unique(self, items: Sequence[Item]) -> list[Item]:
+        """Without spans that are there already, alike, in the order in which they are recorded: by their end."""
+        found: dict[str, list[Item]] = {}
+        for item in items:
+            alike = found.setdefault(str(item.span["spanId"]), [])
+            if item in alike:
+                self._seen.duplicates += 1
+            else:
+                alike.append(item)
+        unique = [item for alike in found.values() for item in alike]
+        return sorted(unique, key=lambda item: (item.end_ns, -item.start_ns))
+
+    def _manifest(self, source: str) -> Manifest:
+        seen = self._seen
+        engine = ", ".join(name for name, _ in seen.engines.most_common(3)) or "an unknown engine"
+        models = [name for name, _ in seen.models.most_common()]
+        return Manifest(
+            status="finished",
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            profiler=__version__,
+            python="",
+            agent={"name": next(iter(seen.agents), "agent")},
+            engine={
+                "name": engine,
+                "model": ", ".join(models[:3]) or "?",
+                "models": models,
+                "simulated": set(seen.engines) == {"sim"},
+            },
+            script={"path": "a script"} if seen.scripted else None,
+            tasks={"ids": list(seen.tasks), "count": len(seen.tasks)},
+            flags={},
+            host={},
+            chains=Counts(planned=len(self._index), finished=len(self._index)),
+            spans=SpanCounts(started=seen.spans, written=seen.spans),
+            imported=Imported(source=source, asked=self.asked, duplicates=seen.duplicates),
+        )
 
 
 def is_begun(folder: Path) -> bool:
     """Whether an import into this folder was broken off."""
     return (folder / STATE_FILE).is_file() and not (folder / MANIFEST_FILE).exists()
-
-
-def _manifest(seen: Seen, source: str, asked: dict[str, Any]) -> Manifest:
-    engine = ", ".join(name for name, _ in seen.engines.most_common(3)) or "an unknown engine"
-    models = [name for name, _ in seen.models.most_common()]
-    return Manifest(
-        status="finished",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        profiler=__version__,
-        python="",
-        agent={"name": next(iter(seen.agents), "agent")},
-        engine={
-            "name": engine,
-            "model": ", ".join(models[:3]) or "?",
-            "models": models,
-            "simulated": set(seen.engines) == {"sim"},
-        },
-        script={"path": "a script"} if seen.scripted else None,
-        tasks={"ids": list(seen.tasks), "count": len(seen.tasks)},
-        flags={},
-        host={},
-        chains=Counts(planned=seen.traces, finished=seen.traces),
-        spans=SpanCounts(started=seen.spans, written=seen.spans),
-        imported=Imported(source=source, asked=asked, duplicates=seen.duplicates),
-    )

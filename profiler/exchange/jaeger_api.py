@@ -30,7 +30,7 @@ PAGE: Final = 100  # traces asked for at once
 TIMEOUT_S: Final = 30.0
 MOST_BYTES: Final = 256 << 20  # of one answer
 _SHORTEST_NS: Final = 1_000_000  # a window that is not halved any more
-_LONGEST_NS: Final = 24 * 3600 * 10**9
+_LONGEST_NS: Final = 7 * 24 * 3600 * 10**9
 _FIRST_NS: Final = 600 * 10**9
 _TRIES: Final = 4
 _FIRST_PAUSE_S: Final = 0.5
@@ -128,8 +128,8 @@ class JaegerApi:
                 )
             yield Window(at, end, items, full=bool(found and found >= self._page))
             at = end
-            if (found or 0) < self._page // 4:
-                width = min(2 * width, _LONGEST_NS)
+            if not found or found < self._page // 4:
+                width = min((2 if found else 8) * width, _LONGEST_NS)
 
     def _window(self, service: str, start_ns: int, end_ns: int) -> list[Item] | None:
         """Spans of one window; None if the answer is too large."""

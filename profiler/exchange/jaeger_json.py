@@ -33,11 +33,11 @@ _ARRAYS: Final = (
 
 def trace_of(items: Sequence[Item]) -> Object:
     """One trace of Jaeger's JSON: an element of `data`."""
-    processes: dict[str, str] = {}
+    processes: dict[int, str] = {}
     listed: Object = {}
     spans = []
     for item in items:
-        key = json.dumps(item.resource, sort_keys=True)
+        key = id(item.resource)
         if key not in processes:
             processes[key] = f"p{len(processes) + 1}"
             listed[processes[key]] = _process(item.resource)

@@ -28,6 +28,7 @@ from profiler import semconv as sc
 from profiler.exchange.documents import Item, Object, attribute, with_attributes
 
 GAP_NS: Final = 1_000
+_MARK: Final = "profiler.export."
 _SERVER: Final = 2
 _LATENCIES: Final = "gen_ai.latency."  # vLLM's own span of a request
 
@@ -68,7 +69,22 @@ def presented(items: Sequence[Item]) -> list[Item]:
     for at in times.tops, *times.below:
         _part(at, times)
     engines = _engines(items, times, order)
-    return [_changed(item, at, items, times, engines.get(at)) for at, item in enumerate(items)]
+    made: dict[tuple[int, str], Object] = {}
+    return [
+        _changed(item, at, items, times)._replace(resource=_resource(item.resource, engines.get(at), made))
+        for at, item in enumerate(items)
+    ]
+
+
+def _resource(resource: Object, engine: str | None, made: dict[tuple[int, str], Object]) -> Object:
+    """One object for all phases of an engine, as all other spans share theirs."""
+    service = attribute(resource, sc.SERVICE_NAME)
+    if engine is None or engine == service:
+        return resource
+    key = id(resource), engine
+    if key not in made:
+        made[key] = with_attributes(resource, {sc.SERVICE_NAME: engine, sc.EXPORT_SERVICE: str(service or "")})
+    return made[key]
 
 
 def _fill_in(times: _Times, order: Sequence[int]) -> None:
@@ -129,8 +145,8 @@ def _engines(items: Sequence[Item], times: _Times, order: Sequence[int]) -> dict
     return found
 
 
-def _changed(item: Item, at: int, items: Sequence[Item], times: _Times, engine: str | None) -> Item:
-    span, resource = item.span, item.resource
+def _changed(item: Item, at: int, items: Sequence[Item], times: _Times) -> Item:
+    span = item.span
     notes: dict[str, int | str] = {}
     if times.starts[at] != item.start_ns:
         notes[sc.EXPORT_START_NS] = item.start_ns
@@ -145,15 +161,18 @@ def _changed(item: Item, at: int, items: Sequence[Item], times: _Times, engine: 
         span["startTimeUnixNano"], span["endTimeUnixNano"] = str(times.starts[at]), str(times.ends[at])
         if moved:
             span["parentSpanId"] = items[parent].span["spanId"]
-    service = attribute(resource, sc.SERVICE_NAME)
-    if engine is not None and engine != service:
-        resource = with_attributes(resource, {sc.SERVICE_NAME: engine, sc.EXPORT_SERVICE: str(service or "")})
-    return item._replace(resource=resource, span=span)
+    return item._replace(span=span)
+
+
+def _is_marked(of: Object) -> bool:
+    return any(str(each.get("key")).startswith(_MARK) for each in of.get("attributes") or ())
 
 
 def restored(item: Item) -> Item:
     """A span as it was recorded; one that was not changed stays as it is."""
     span, resource = item.span, item.resource
+    if not (_is_marked(span) or _is_marked(resource)):
+        return item
     notes = {name: attribute(span, name) for name in (sc.EXPORT_START_NS, sc.EXPORT_END_NS, sc.EXPORT_PARENT)}
     if any(value is not None for value in notes.values()):
         span = with_attributes(span, dict.fromkeys(notes))

@@ -62,7 +62,7 @@ def _what_it_is(document: Any) -> str:
         return "not an object"
     data = document.get("data")
     if isinstance(data, list) and data and isinstance(data[0], dict) and "traceID" in data[0]:
-        return "this is Jaeger's own format: its /api/v3/traces gives OTLP JSON"
+        return "this is Jaeger's own format: profiler import makes a run of it"
     if "resourceLogs" in document or "resourceMetrics" in document:
         return "logs or metrics, not spans"
     if "traceEvents" in document:

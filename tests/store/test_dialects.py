@@ -98,7 +98,7 @@ def test_other_ways_of_writing_the_same_spans_give_the_same_spans(document):
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        ({"data": [{"traceID": "1", "spans": []}]}, "Jaeger's own format: its /api/v3/traces gives OTLP JSON"),
+        ({"data": [{"traceID": "1", "spans": []}]}, "Jaeger's own format: profiler import makes a run of it"),
         ([{"traceId": "1", "id": "2", "localEndpoint": {}}], "Zipkin's format"),
         ({"resourceLogs": []}, "logs or metrics, not spans"),
         ({"resourceMetrics": []}, "logs or metrics, not spans"),

@@ -106,7 +106,7 @@ def _of_figures(summary: Summary, *, recorded: bool) -> list[str]:
         )
     if summary.joined_calls < summary.calls:
         found.append(
-            f"engine timing is known for {summary.joined_calls} of {plural(summary.calls, 'call')}: "
+            f"engine timing is known for {count(summary.joined_calls)} of {plural(summary.calls, 'call')}: "
             "the waiting in the others is unaccounted"
         )
     off = summary.off_script

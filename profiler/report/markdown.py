@@ -10,7 +10,7 @@ from profiler.analysis.finding import Finding
 from profiler.analysis.summary import StepRow, Summary
 from profiler.report.findings import FIRST, gain_words, seldom_on_path
 from profiler.report.terminal import compounding_sentence, head_lines, title, trajectory
-from profiler.report.text import count, duration, percent, safe
+from profiler.report.text import count, duration, ends_of, percent, safe
 from profiler.store.manifest import Manifest
 
 MARK = "<!-- agent-chain-profiler report -->"  # by which a bot finds its own comment again
@@ -76,7 +76,10 @@ def _phases(summary: Summary) -> Iterable[str]:
 
 def _steps(summary: Summary) -> Iterable[str]:
     names = ("#", "node", "chains", "prompt", "cached", "output", "TTFT", "TPOT", "time", "share", "cumulative")
-    return table(names, [_step(row) for row in summary.steps])
+    first, left_out, last = ends_of(summary.steps)
+    share = percent(sum(row.share for row in left_out))
+    more = [("…", f"{count(len(left_out))} more rows", *("",) * 7, share, "")] if left_out else []
+    return table(names, [*map(_step, first), *more, *map(_step, last)])
 
 
 def _step(row: StepRow) -> tuple[str, ...]:
@@ -84,7 +87,7 @@ def _step(row: StepRow) -> tuple[str, ...]:
     speed = (duration(row.ttft_ns), duration(row.tpot_ns))
     told = (*of_calls, *speed) if row.kind == "call" else ("",) * 5
     times = (duration(row.time_ns), percent(row.share), duration(row.cumulative_ns))
-    return (str(row.position), inert(row.node, 60), str(row.chains), *told, *times)
+    return (str(row.position), inert(row.node, 60), count(row.chains), *told, *times)
 
 
 def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:

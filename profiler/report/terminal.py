@@ -16,7 +16,7 @@ from profiler.analysis.queues import Busy
 from profiler.analysis.summary import StepRow, Summary
 from profiler.report.engine_start import loading_sentence
 from profiler.report.findings import finding_table, seldom_on_path
-from profiler.report.text import count, duration, percent, plural, safe, size
+from profiler.report.text import MOST_ROWS, count, duration, ends_of, percent, plural, safe, size
 from profiler.stats.quantiles import Quantile, chains_needed
 from profiler.store.manifest import Manifest, RecordingCost
 
@@ -119,17 +119,17 @@ def trajectory(manifest: Manifest) -> str:
 def head_lines(summary: Summary) -> list[tuple[str, str]]:
     """What there is to report on, as name and text."""
     good = summary.chains - summary.failed
-    kept_apart = [f"{summary.failed} failed"]
+    kept_apart = [f"{count(summary.failed)} failed"]
     if summary.warmup:
-        kept_apart.append(f"{summary.warmup} for warm-up left out")
-    lines = [("Chains", f"{good} ended well, {', '.join(kept_apart)}")]
+        kept_apart.append(f"{count(summary.warmup)} for warm-up left out")
+    lines = [("Chains", f"{count(good)} ended well, {', '.join(kept_apart)}")]
     if summary.e2e_p50 and summary.e2e_p95 and summary.calls_mean is not None:
         lines.append(("End to end", f"p50 {_quantile(summary.e2e_p50)}   p95 {_quantile(summary.e2e_p95)}"))
         spread = "" if summary.calls_min == summary.calls_max else f" ({summary.calls_min} to {summary.calls_max})"
         lines.append(("LLM calls", f"{count(round(summary.calls_mean, 1))} per chain{spread}"))
         coverage = summary.joined_calls / summary.calls if summary.calls else 0
         source = _timing_sources(summary)
-        timed = f"engine timing for {summary.joined_calls} of {plural(summary.calls, 'call')}"
+        timed = f"engine timing for {count(summary.joined_calls)} of {plural(summary.calls, 'call')}"
         lines.append(("Joined", f"{timed} ({percent(coverage)}){source}"))
     if summary.busy is not None:
         lines.append(("Engine", _busy(summary.busy, summary.calls)))
@@ -189,7 +189,10 @@ def _steps_title(summary: Summary) -> str:
     title = "Steps (medians over the chains that get there"
     if len({row.chains for row in summary.steps}) > 1:
         title += "; rows with fewer chains are other chains, so columns need not grow"
-    return title + ")"
+    title += ")"
+    if len(summary.steps) > MOST_ROWS:
+        title += f", {MOST_ROWS} of {count(len(summary.steps))} rows: --format json has all"
+    return title
 
 
 def _step_tables(summary: Summary, console: Console) -> list[Table]:
@@ -205,9 +208,18 @@ def _step_table(summary: Summary, *groups: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False)
     for name in shown:
         table.add_column(name, justify="left" if name == "node" else "right", no_wrap=name != "node")
-    for row in summary.steps:
-        cells = dict(zip(_STEP_COLUMNS, _step_cells(row), strict=True))
-        table.add_row(*(cells[name] for name in shown), style=None if row.kind == "call" else "dim")
+    first, left_out, last = ends_of(summary.steps)
+    for row in first:
+        table.add_row(*_shown_cells(row, shown), style=None if row.kind == "call" else "dim")
+    if left_out:
+        told = {
+            "#": "…",
+            "node": f"{count(len(left_out))} more rows",
+            "share": percent(sum(row.share for row in left_out)),
+        }
+        table.add_row(*(told.get(name, "") for name in shown), style="dim")
+    for row in last:
+        table.add_row(*_shown_cells(row, shown), style=None if row.kind == "call" else "dim")
     if "share" in shown:
         left = max(0.0, 1 - sum(row.share for row in summary.steps))
         outside = {"node": "outside these steps", "share": percent(left)}
@@ -215,8 +227,13 @@ def _step_table(summary: Summary, *groups: Sequence[str]) -> Table:
     return table
 
 
+def _shown_cells(row: StepRow, shown: Sequence[str]) -> list[str]:
+    cells = dict(zip(_STEP_COLUMNS, _step_cells(row), strict=True))
+    return [cells[name] for name in shown]
+
+
 def _step_cells(row: StepRow) -> list[str]:
-    cells = [str(row.position), escape(safe(row.node, 40)), str(row.chains)]
+    cells = [str(row.position), escape(safe(row.node, 40)), count(row.chains)]
     if row.kind == "call":
         growth = "" if row.growth_tokens is None else f"{row.growth_tokens:+,.0f}"
         cells += [count(row.input_tokens), growth, percent(row.cached_share), count(row.output_tokens)]

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
+from typing import TypeVar
 
 from profiler.analysis.wording import count, duration, percent, plural, three_digits
 
-__all__ = ["count", "duration", "percent", "plural", "safe", "size"]
+__all__ = ["count", "duration", "ends_of", "percent", "plural", "safe", "size"]
+
+T = TypeVar("T")
+MOST_ROWS, _LAST_ROWS = 60, 10  # of a table that is read from top to bottom
 
 _UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separators
 
@@ -27,3 +32,10 @@ def safe(text: str, limit: int = 200) -> str:
     looked_at = text[: limit + 1]  # it may have megabytes
     kept = "".join(character if unicodedata.category(character) not in _UNSAFE else " " for character in looked_at)
     return kept if len(kept) <= limit else kept[: limit - 1] + "…"
+
+
+def ends_of(rows: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:
+    """The first rows, those in the middle that nobody reads one by one, and the last: agents may go round for ever."""
+    if len(rows) <= MOST_ROWS:
+        return rows, (), ()
+    return rows[: MOST_ROWS - _LAST_ROWS], rows[MOST_ROWS - _LAST_ROWS : -_LAST_ROWS], rows[-_LAST_ROWS:]

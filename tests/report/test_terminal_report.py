@@ -1,5 +1,6 @@
 """The report on a terminal: what it says, at any width, whatever the names in it are made of."""
 
+import dataclasses
 import functools
 import re
 
@@ -15,6 +16,7 @@ from profiler.analysis.compounding import Compounding
 from profiler.analysis.explain import OnPath
 from profiler.analysis.model import Span
 from profiler.report.caveats import caveats
+from profiler.report.markdown import render_markdown
 from profiler.report.terminal import compounding_sentence, render
 
 MS = 1_000_000
@@ -334,6 +336,25 @@ COST = {
     "spans_per_second": 23_000,
     "memory_per_chain_bytes": 4100,
 }
+
+
+def going_round(rows):
+    told = explained()
+    steps = [dataclasses.replace(told.summary.steps[0], position=at, share=1 / rows) for at in range(1, rows + 1)]
+    return dataclasses.replace(told, summary=dataclasses.replace(told.summary, steps=steps))
+
+
+def test_of_thousands_of_steps_the_middle_is_counted_with_its_share():
+    text = rendered(going_round(5000))
+    assert "60 of 5,000 rows: --format json has all" in flat(text)
+    assert re.search(r"^ +50 .*\n +… +4,940 more rows +99%\n4991 ", text, re.MULTILINE)
+    markdown = render_markdown(going_round(5000), None, [], source="here")
+    assert "| … | 4,940 more rows |" in markdown
+    assert len(markdown) < 20_000
+
+
+def test_sixty_steps_are_all_there():
+    assert "more rows" not in rendered(going_round(60))
 
 
 def test_a_report_ends_with_what_recording_cost():

@@ -24,6 +24,7 @@ LIVE = (
     "test_explained",
     "test_jaeger_process",
     "test_react_agent",
+    "test_react_dialects",
     "test_receiver",
     "test_report_in_browser",
     "test_report_command",

@@ -9,6 +9,8 @@ import pytest
 from profiler.engines import EngineOptions, open_engine
 from profiler.errors import EngineUnavailable
 
+pytest_plugins = ["pytester"]
+
 # They start processes and servers and wait for them: seconds each, where the rest takes milliseconds.
 LIVE = (
     "test_ab",
@@ -23,6 +25,7 @@ LIVE = (
     "test_exchange",
     "test_explained",
     "test_jaeger_process",
+    "test_pytest_plugin",
     "test_react_agent",
     "test_react_dialects",
     "test_receiver",

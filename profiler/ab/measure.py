@@ -1,83 +1,86 @@
-"""Two sides, chain by chain: never both at once, in an order that lets drift cancel, until a judge has seen enough."""
+"""Two sides, pair by pair: never both at once, in an order that lets drift cancel, until it is clear or cannot be."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from profiler.ab.order import Order
 from profiler.ab.side import Side
 from profiler.record.pace import Ended
+from profiler.stats.sequential import Look, Plan, look, turns
 
-Durations = dict[str, list[float]]  # task -> seconds of each chain that ended well, in order
+Seconds = dict[str, list[float]]  # task -> end-to-end times of its chains, in order
 
 
 @dataclass
 class Measured:
-    """What has been seen so far, of each side.
+    """What has been seen.
 
     Attributes:
-        seconds: end-to-end times by task; only tasks and rounds in which both sides' chains ended well.
-        failures: what failed, in words.
-        chains: how many were run, warm-up left out, both sides together.
-        rounds: how many are complete.
+        seconds: of each side; a chain that failed takes its partner with it.
+        failures: of each side, in words.
+        pairs: how many were run.
+        look: what the last look came to; None if there was none.
     """
 
-    seconds: tuple[Durations, Durations] = field(default_factory=lambda: ({}, {}))
+    seconds: tuple[Seconds, Seconds] = field(default_factory=lambda: ({}, {}))
     failures: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
-    chains: int = 0
-    rounds: int = 0
+    pairs: int = 0
+    look: Look | None = None
+
+    def take(self, task: str, *ended: Ended) -> None:
+        """One more pair: A's chain and B's."""
+        self.pairs += 1
+        for failures, each in zip(self.failures, ended, strict=True):
+            if each.failure is not None:
+                failures.append(f"{task}: {each.failure}")
+        if all(each.failure is None for each in ended):
+            for seconds, each in zip(self.seconds, ended, strict=True):
+                seconds.setdefault(task, []).append(each.e2e_ns / 1e9)
 
 
 def measure(
     sides: tuple[Side, Side],
     tasks: Sequence[str],
+    plan: Plan,
     *,
     rounds: int,
     warmup: int,
     timeout_s: float,
     seed: int,
     on_pair: Callable[[str, int, Ended, Ended], None],
-    enough: Callable[[Measured], bool],
+    to_the_end: bool = False,
 ) -> Measured:
-    """Run pairs of chains.
+    """Run pairs of chains until a planned look decides, or finds that none will.
 
     Args:
-        sides: both ready; each runs its warm-up chains and then all tasks in this order, round after round.
+        sides: both ready.
         tasks: their ids.
+        plan: when to look.
         rounds: how many at most: chains per task and side.
         warmup: chains of each side before.
         timeout_s: of one chain.
         seed: of the order.
         on_pair: is told of each pair: task, round, the chain of A, the chain of B.
-        enough: is asked after each round whether to stop.
+        to_the_end: look, but stop for nothing.
 
     Raises:
         ProfilerError: a side ended.
     """
-    for _ in range(warmup):
+    for number in range(warmup):
         for side in sides:
-            side.chain(timeout_s)
-    order = Order(tasks, seed)
+            side.chain(tasks[number % len(tasks)], number + 1, timeout_s)
     seen = Measured()
-    for number in range(1, rounds + 1):
-        for task in tasks:
-            ended: dict[int, Ended] = {}
-            for which in order.of(number, task):
-                ended[which] = sides[which].chain(timeout_s)
-            _take(seen, task, ended[0], ended[1])
-            on_pair(task, number, ended[0], ended[1])
-        seen.rounds = number
-        if enough(seen):
-            break
+    done: Counter[str] = Counter()
+    for task, first, _ in turns(tasks, rounds, seed):
+        done[task] += 1
+        which = 0 if first == "A" else 1
+        ended = {at: sides[at].chain(task, done[task], timeout_s) for at in (which, 1 - which)}
+        seen.take(task, ended[0], ended[1])
+        on_pair(task, done[task], ended[0], ended[1])
+        if seen.pairs in plan.pairs and seen.seconds[0]:
+            seen.look = look(plan, plan.pairs.index(seen.pairs), *seen.seconds)
+            if seen.look.final and not to_the_end:
+                break
     return seen
-
-
-def _take(seen: Measured, task: str, *ended: Ended) -> None:
-    seen.chains += len(ended)
-    for failures, each in zip(seen.failures, ended, strict=True):
-        if each.failure is not None:
-            failures.append(f"{task}: {each.failure}")
-    if all(each.failure is None for each in ended):
-        for seconds, each in zip(seen.seconds, ended, strict=True):
-            seconds.setdefault(task, []).append(each.e2e_ns / 1e9)

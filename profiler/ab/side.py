@@ -1,4 +1,4 @@
-"""One side of a comparison: a `profiler run` in a process of its own, that begins a chain when it is told to."""
+"""One side of a comparison: a `profiler run` in a process of its own, that runs the chains that it is asked for."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ class Side:
         """
         self.name, self.run = name, run
         self.log_path = run.parent / f"{run.name}.log"
-        leave_read, self._leave = os.pipe()
+        asked_read, self._ask = os.pipe()
         self._told, tell_write = os.pipe()
         self._rest = b""
         command = [place.python, "-m", "profiler", "run", *arguments]
-        command += ["--out", str(run.absolute()), "--paced", str(leave_read), str(tell_write)]
+        command += ["--out", str(run.absolute()), "--paced", str(asked_read), str(tell_write)]
         try:
             with self.log_path.open("wb") as log:
                 self._process = subprocess.Popen(
@@ -72,15 +72,15 @@ class Side:
                     stderr=subprocess.STDOUT,
                     cwd=place.folder,
                     env={**os.environ, **(place.environ or {})},
-                    pass_fds=(leave_read, tell_write),
+                    pass_fds=(asked_read, tell_write),
                     start_new_session=True,  # Ctrl-C is ours: the sides end in good order
                 )
         except BaseException:
-            os.close(self._leave)
+            os.close(self._ask)
             os.close(self._told)
             raise
         finally:
-            os.close(leave_read)
+            os.close(asked_read)
             os.close(tell_write)
         self._open = True
 
@@ -101,14 +101,14 @@ class Side:
         if not self._line(timeout_s).get("ready"):
             raise DataError(f"side {self.name} does not keep to the protocol", remedy=f"see {self.log_path}")
 
-    def chain(self, timeout_s: float) -> Ended:
+    def chain(self, task: str, repeat: int, timeout_s: float) -> Ended:
         """Let one chain run, and wait for its end.
 
         Raises:
             ProfilerError: the side ended.
         """
         try:
-            os.write(self._leave, b"go\n")
+            os.write(self._ask, json.dumps({"task": task, "repeat": repeat}).encode() + b"\n")
         except OSError as error:
             raise self._ended() from error
         return Ended(**self._line(timeout_s + _GRACE_S))
@@ -162,7 +162,7 @@ class Side:
     def _hang_up(self) -> None:
         if self._open:
             self._open = False
-            os.close(self._leave)
+            os.close(self._ask)
 
     def stop(self) -> None:
         """End it, first in good order (it stops its engine), then by force. May be called again."""

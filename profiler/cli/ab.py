@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from profiler.cli.ending import note, shown_path
-from profiler.errors import UsageError
+from profiler.errors import EXIT_OK, EXIT_REGRESSION, UsageError
 
 if TYPE_CHECKING:
     from profiler.ab.measure import Measured
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from profiler.ab.spec import Spec
     from profiler.cli.session import Options
     from profiler.record.pace import Ended
+    from profiler.stats.paired import PairedRatio
 
 _START_S = 900.0  # provisioning and loading an engine take minutes
 _PATH = click.Path(path_type=Path)
@@ -44,24 +45,56 @@ Examples:
 @click.option(
     "--rounds",
     metavar="N",
-    type=click.IntRange(2, 10_000),
+    type=click.IntRange(1, 10_000),
     default=20,
     show_default=True,
     help="Chains per task and side, at most.",
 )
 @click.option(
+    "--margin",
+    metavar="PERCENT",
+    type=click.FloatRange(min=0, max=100, min_open=True),
+    default=5.0,
+    show_default=True,
+    help="The slowdown that has to be excluded for B to be called not regressed.",
+)
+@click.option("--to-the-end", is_flag=True, help="Run all rounds, however clear it is.")
+@click.option(
     "--seed", metavar="N", type=int, default=0, show_default=True, help="Of the order in which the sides take turns."
 )
 @click.option("--out", metavar="DIR", type=_PATH, help="Folder of both runs. [default: traces/<time>-<agent>-ab]")
-def ab(agent: str, a: str, b: str, both: str, rounds: int, seed: int, out: Path | None) -> int:
-    """Measure two sides of AGENT interleaved, chain by chain, and compare them.
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["terminal", "markdown", "json"]),
+    default="terminal",
+    show_default=True,
+    help="As of `profiler compare`.",
+)
+def ab(
+    agent: str,
+    a: str,
+    b: str,
+    both: str,
+    rounds: int,
+    margin: float,
+    *,
+    to_the_end: bool,
+    seed: int,
+    out: Path | None,
+    output: str,
+) -> int:
+    """Measure two sides of AGENT interleaved, chain by chain, and say whether B is slower than A.
 
     Each side is a `profiler run` of its own, with an engine and an agent of its own. They take turns, never both at
-    once, in random order mirrored from round to round: what drifts on this machine, drifts over both alike.
+    once, in random order mirrored from round to round: what drifts on this machine, drifts over both alike. It ends as
+    soon as B is clearly slower (exit code 1) or clearly not slower by more than the margin, or when that cannot
+    become clear within --rounds: looking often does not raise the error, which is 2.5% for either verdict.
     """
     from profiler.ab.measure import measure
     from profiler.ab.side import Side
     from profiler.ab.spec import parse_spec
+    from profiler.stats.sequential import plan_looks
 
     specs = [parse_spec("--a", a), parse_spec("--b", b)]
     shared = parse_spec("--both", both)
@@ -88,16 +121,17 @@ def ab(agent: str, a: str, b: str, both: str, rounds: int, seed: int, out: Path 
         measured = measure(
             (sides[0], sides[1]),
             tasks,
+            plan_looks(len(tasks), rounds, margin=margin / 100),
             rounds=rounds,
             warmup=warmup,
             timeout_s=max(each.timeout for each in options),
             seed=seed,
             on_pair=_Progress(len(tasks) * rounds),
-            enough=_enough,
+            to_the_end=to_the_end,
         )
         for side in sides:
             side.finish()
-    return _report(folder, measured)
+    return _report(folder, measured, margin, len(tasks) * rounds, output)
 
 
 def _stem(agent: str) -> str:
@@ -171,10 +205,53 @@ class _Progress:
             click.echo(f"[{self._done}/{self._total}] {safe(task, 60)} #{number}: A {times[0]}, B {times[1]}", err=True)
 
 
-def _enough(_: Measured) -> bool:
-    return False
+def _report(folder: Path, measured: Measured, margin: float, budget: int, output: str) -> int:
+    """The comparison of both runs, and the verdict."""
+    from profiler.cli.compare import compare_runs, load_sides, render
+    from profiler.compare.sameness import KINDS
+    from profiler.stats.paired import Verdict
+
+    for name, failures in zip("AB", measured.failures, strict=True):
+        if failures:
+            note(f"side {name}: {len(failures)} chains failed, the first of {failures[0]}")
+    base, candidate = loaded = load_sides([folder / "a", folder / "b"])
+    compared = compare_runs(base, candidate, frozenset(KINDS))  # that the sides differ is what they are for
+    words = _verdict_words(measured, margin, budget)
+    if output == "json":
+        note(words)
+    else:
+        click.echo(f"**{words}**\n" if output == "markdown" else f"{words}\n")
+    click.echo(render(loaded, [compared], output), nl=False)
+    note(
+        f"both runs kept in {shown_path(folder)}; again: profiler compare {shown_path(folder)}/a {shown_path(folder)}/b"
+    )
+    regressed = measured.look is not None and measured.look.verdict is Verdict.REGRESSED
+    return EXIT_REGRESSION if regressed else EXIT_OK
 
 
-def _report(folder: Path, measured: Measured) -> int:
-    note(f"{measured.chains} chains kept in {shown_path(folder)}")
-    return 0
+def _verdict_words(measured: Measured, margin: float, budget: int) -> str:
+    """What came out, after how much, and what it would take where nothing did."""
+    from profiler.stats.paired import Verdict
+
+    look = measured.look
+    after = f"after {measured.pairs} of at most {budget} pairs of chains"
+    if look is None or look.result.ratio is None:
+        return f"Cannot tell {after}: too few pairs ended well"
+    result, seen = look.result, _seen(look.result)
+    if look.verdict is Verdict.REGRESSED:
+        return f"Regressed {after}: {seen}"
+    if look.verdict is Verdict.NOT_REGRESSED:
+        return f"Not regressed by {margin:g}% or more {after}: {seen}"
+    gave_up = "" if look.chance is None else f"; the rest would decide with a chance of {look.chance:.0%}"
+    needed = result.tasks_for(1 + margin / 100)
+    takes = "" if needed is None else f"; to see {margin:g}% it takes about {needed} tasks (or pairs, of few tasks)"
+    return f"Cannot tell {after}: {seen}{gave_up}{takes}"
+
+
+def _seen(result: PairedRatio) -> str:
+    """How much slower or faster B is, with the interval that holds at all looks together."""
+    change = (result.ratio or 1) - 1
+    found = f"B is {abs(change):.1%} {'slower' if change > 0 else 'faster'} than A"
+    if result.low is None or result.high is None:
+        return found
+    return f"{found} [{result.low - 1:+.1%} to {result.high - 1:+.1%}, all looks counted]"

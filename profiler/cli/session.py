@@ -335,7 +335,7 @@ def _record(
             check_store=check_store,
             on_chain=pace.ended if pace else progress.chain,
             supervised=engine.info.managed,
-            leave=pace.leave if pace else None,
+            pick=pace.next if pace else None,
         )
         with _output_aside():
             outcome = runner.run()

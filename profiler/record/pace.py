@@ -1,6 +1,6 @@
-"""Leave for each chain from another process: how `profiler ab` keeps two runs from disturbing each other.
+"""Chains one by one, as another process asks for them: how `profiler ab` lets two runs take turns.
 
-    ab  --go-->      run        one chain may begin
+    ab  --a line-->  run        which chain is to run now: task and repetition, as JSON
     ab  <--a line--  run        "ready" once, then how each chain ended, as JSON
 
 When the writing end is closed, no further chain begins and the run ends in good order.
@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from profiler.record.runner import ChainResult
+from profiler.errors import DataError
 
-_GO = b"go\n"
+if TYPE_CHECKING:
+    from profiler.record.runner import ChainResult, Job
 
 
 @dataclass(frozen=True)
@@ -36,27 +37,32 @@ class Ended:
 class Pace:
     """The run's end of two pipes."""
 
-    def __init__(self, leave_fd: int, tell_fd: int) -> None:
-        os.set_blocking(leave_fd, False)
-        self._leave_fd = leave_fd
+    def __init__(self, asked_fd: int, tell_fd: int) -> None:
+        os.set_blocking(asked_fd, False)
+        self._asked_fd = asked_fd
         self._tell_fd = tell_fd
         self._rest = b""
         self._ready = False
 
-    async def leave(self) -> bool:
-        """Wait until a chain may begin; False if none will any more."""
+    async def next(self, waiting: deque[Job]) -> Job | None:
+        """Take the chain that is asked for out of those that are left; None if none will be any more."""
         if not self._ready:
             self._ready = True
             self._tell({"ready": True})
-        while not self._rest.startswith(_GO):
+        while b"\n" not in self._rest:
             await self._readable()
             with suppress(BlockingIOError):
-                read = os.read(self._leave_fd, 64)
+                read = os.read(self._asked_fd, 1 << 12)
                 if not read:
-                    return False
+                    return None
                 self._rest += read
-        self._rest = self._rest[len(_GO) :]
-        return True
+        line, _, self._rest = self._rest.partition(b"\n")
+        asked = json.loads(line)
+        for job in waiting:
+            if (job.task.id, job.repeat) == (asked["task"], asked["repeat"]):
+                waiting.remove(job)
+                return job
+        raise DataError(f"there is no chain {asked['repeat']} of task {asked['task']!r} left to run")
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()
@@ -66,11 +72,11 @@ class Pace:
             if not readable.done():
                 readable.set_result(None)
 
-        loop.add_reader(self._leave_fd, settle)
+        loop.add_reader(self._asked_fd, settle)
         try:
             await readable
         finally:
-            loop.remove_reader(self._leave_fd)
+            loop.remove_reader(self._asked_fd)
 
     def ended(self, result: ChainResult) -> None:
         """Tell that a chain has ended."""
@@ -86,5 +92,5 @@ class Pace:
         self._tell(vars(told))
 
     def _tell(self, what: dict[str, object]) -> None:
-        with suppress(OSError):  # nobody listens any more: the next leave will not come
+        with suppress(OSError):  # nobody listens any more: nothing more will be asked for
             os.write(self._tell_fd, json.dumps(what).encode() + b"\n")

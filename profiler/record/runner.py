@@ -115,7 +115,7 @@ class Runner:
         check_store: Callable[[], None],
         on_chain: Callable[[ChainResult], None],
         supervised: bool = False,
-        leave: Callable[[], Awaitable[bool]] | None = None,
+        pick: Callable[[deque[Job]], Awaitable[Job | None]] | None = None,
     ) -> None:
         """Take what a run needs.
 
@@ -126,9 +126,9 @@ class Runner:
             check_store: raises StoreError if nothing can be written any more.
             on_chain: is told of each chain that has ended.
             supervised: `check_engine` notices the engine's death, so that a port which stays shut is no proof of it.
-            leave: is awaited before each chain; False if no more are to begin.
+            pick: takes the next chain out of those that are left; None if no more are to begin. The first if None.
         """
-        self._leave = leave
+        self._pick = pick
         self._supervised = supervised
         self._plan = plan
         self._recorder = recorder
@@ -222,9 +222,9 @@ class Runner:
 
     async def _work(self, waiting: deque[Job]) -> None:
         while waiting and self._outcome.fatal is None:
-            if self._leave is not None and not await self._leave():
+            job = waiting.popleft() if self._pick is None else await self._pick(waiting)
+            if job is None:
                 return
-            job = waiting.popleft()
             await self._one_at_a_time()
             await self._run_chain(job)
 

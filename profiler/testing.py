@@ -1,0 +1,280 @@
+"""Profiled runs in tests: what `profile` of the pytest plugin gives.
+
+Assertions compare what was measured with a limit; how uncertain the figure is stands in the message. A test that must
+not fail by chance needs a limit with room, or `assert_not_slower`, which fails only beyond doubt. What pytest shows
+of a failure ends at the user's own line (`__tracebackhide__`).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from profiler.api import Run
+
+_LAST_LINES: Final = 20
+_NAMED: Final = 3
+_SPANS: Final = "spans.jsonl"
+_INCOMPLETE: Final = 3  # no chain ended well, or one left its script: there is a run all the same
+_FINE: Final = 0
+
+
+class ProfileFailed(AssertionError):
+    """The run could not be made."""
+
+
+class Profile:
+    """Makes runs; the pytest fixture `profile`."""
+
+    def __init__(
+        self, folder: Path, name: str, arguments: Sequence[str], baseline: Path | None, root: Path | None = None
+    ) -> None:
+        """Keep what all runs of a test have in common.
+
+        Args:
+            folder: where they are kept, each in a folder of its own.
+            name: of the test; a baseline folder may have a run of that name.
+            arguments: of `profiler run`.
+            baseline: a run, or a folder of runs by test name.
+            root: where relative paths of agents begin; the working folder if None.
+        """
+        self._folder, self._name, self._arguments, self._baseline = folder, name, list(arguments), baseline
+        self._root = root
+        self._runs = 0
+
+    def __call__(
+        self,
+        agent: str | Path,
+        *,
+        tasks: Sequence[str] = (),
+        inputs: Sequence[str] = (),
+        repeat: int = 1,
+        warmup: int = 1,
+        concurrency: int = 1,
+        script: str | Path | bool = True,
+        timeout_s: float = 300.0,
+        options: Sequence[str] = (),
+    ) -> ProfiledRun:
+        """Run an agent's chains and record them, in a process of their own.
+
+        Args:
+            agent: as `profiler run` takes it: a file, with a name after a colon if need be.
+            tasks: ids of tasks; all if there are none and no inputs.
+            inputs: asked instead of tasks.
+            repeat: chains per task.
+            warmup: chains before, in no figure.
+            concurrency: chains at once.
+            script: a script's file; True for the one beside the agent if there is one, False for a free run.
+            timeout_s: of one chain.
+            options: further options of `profiler run`.
+
+        Raises:
+            ProfileFailed: there is no run: the agent, an option or the engine is wrong. It says what.
+        """
+        self._runs += 1
+        folder = self._folder / f"run-{self._runs}" if self._runs > 1 else self._folder / "run"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "profiler", "run", str(agent), "--out", str(folder.absolute())]
+        command += ["--repeat", str(repeat), "--warmup", str(warmup), "--concurrency", str(concurrency)]
+        command += ["--timeout", str(timeout_s), *self._arguments]
+        for flag, values in (("--task", tasks), ("--input", inputs)):
+            command += [part for value in values for part in (flag, value)]
+        if script is False:
+            command.append("--no-script")
+        elif script is not True:
+            command += ["--script", str(script)]
+        done = subprocess.run(
+            [*command, *options], capture_output=True, text=True, errors="replace", check=False, cwd=self._root
+        )
+        if done.returncode not in (_FINE, _INCOMPLETE) or not (folder / _SPANS).is_file():
+            last = "\n".join(f"  | {line}" for line in done.stderr.strip().splitlines()[-_LAST_LINES:])
+            raise ProfileFailed(f"`profiler run {agent}` ended with exit code {done.returncode}:\n{last}")
+        return ProfiledRun(folder, self._of_baseline())
+
+    def _of_baseline(self) -> Path | None:
+        """The run to compare with: the one that was named, or the one of this test in a folder of runs."""
+        if self._baseline is None or (self._baseline / _SPANS).is_file():
+            return self._baseline
+        return next(
+            (
+                path
+                for path in (self._baseline / self._name, self._baseline / self._name / "run")
+                if (path / _SPANS).is_file()
+            ),
+            self._baseline / self._name,
+        )
+
+
+class ProfiledRun:
+    """A recorded run with assertions; `run` has all its tables. Warm-up chains are in no figure."""
+
+    def __init__(self, path: Path, baseline: Path | None = None) -> None:
+        """`path` is the run's folder, `baseline` that of a run to compare with."""
+        self.path = path
+        self._baseline = baseline
+
+    def __repr__(self) -> str:
+        """What pytest shows of it where an assertion of the user's own fails."""
+        return f"<ProfiledRun {str(self.path)!r}: {len(self.chains)} chains>"
+
+    @cached_property
+    def run(self) -> Run:
+        """As `profiler.load` gives it."""
+        from profiler.api import Run
+
+        return Run(self.path)
+
+    @cached_property
+    def chains(self) -> pd.DataFrame:
+        """Measured chains, failed ones too."""
+        chains = self.run.chains
+        return chains[~chains["warmup"]]
+
+    @property
+    def good_chains(self) -> pd.DataFrame:
+        """Measured chains that ended well."""
+        return self.chains[~self.chains["failed"]]
+
+    @cached_property
+    def calls(self) -> pd.DataFrame:
+        """Calls of measured chains that ended well, failed attempts left out."""
+        calls = self.run.calls
+        return calls[~calls["warmup"] & ~calls["chain_failed"] & ~calls["failed"]]
+
+    # --- limits -------------------------------------------------------------------------------------------
+
+    def assert_no_failed_chains(self) -> None:
+        """Every chain ended well."""
+        __tracebackhide__ = True
+        failed = self.chains[self.chains["failed"]]
+        if len(failed):
+            kinds = ", ".join(sorted({str(kind) for kind in failed["error_type"]}))
+            self._fail(f"{len(failed)} of {len(self.chains)} chains failed ({kinds})", failed)
+
+    def assert_p50_chain(self, max_s: float) -> None:
+        """The median chain takes at most so many seconds."""
+        __tracebackhide__ = True
+        self.assert_chain_quantile(0.5, max_s)
+
+    def assert_p95_chain(self, max_s: float) -> None:
+        """95% of the chains take at most so many seconds."""
+        __tracebackhide__ = True
+        self.assert_chain_quantile(0.95, max_s)
+
+    def assert_chain_quantile(self, p: float, max_s: float) -> None:
+        """A share `p` of the chains that ended well takes at most so many seconds, end to end."""
+        __tracebackhide__ = True
+        self._quantile(f"p{p * 100:g} of chains", self._some(self.good_chains), "e2e_ns", p, max_s)
+
+    def assert_ttft(self, max_s: float, p: float = 0.99) -> None:
+        """A share `p` of the calls has its first token after at most so many seconds, if they were streamed."""
+        __tracebackhide__ = True
+        calls = self.calls.dropna(subset=["ttft_ns"])
+        if calls.empty:
+            self._fail("no call has a first token to look at: none was streamed (options=['--stream'] makes them)")
+        self._quantile(f"p{p * 100:g} of times to first token", calls, "ttft_ns", p, max_s)
+
+    def assert_max_calls(self, most: int) -> None:
+        """No chain makes more LLM calls than that."""
+        __tracebackhide__ = True
+        over = self.chains[self.chains["calls"] > most]
+        if len(over):
+            self._fail(f"{len(over)} of {len(self.chains)} chains make more than {most} LLM calls", over, "calls")
+
+    def assert_cache_hits(self, least: float) -> None:
+        """At least this share of prompt tokens came from the engine's prefix cache."""
+        __tracebackhide__ = True
+        calls = self.calls.dropna(subset=["cached_tokens", "input_tokens"])
+        if calls.empty:
+            self._fail("the engine does not tell how many prompt tokens were cached")
+        share = float(calls["cached_tokens"].sum() / calls["input_tokens"].sum())
+        if share < least:
+            self._fail(f"{share:.1%} of prompt tokens came from the prefix cache, {least:.1%} were asked for")
+
+    def assert_not_slower(self, baseline: str | Path | None = None, *, margin: float = 0.05) -> None:
+        """Chains are not slower than a baseline's beyond doubt, task by task.
+
+        Fails if they are. If it cannot be told, whether they are slower by the margin or more, the test is skipped with
+        what it would take: neither a pass nor an alarm.
+
+        Args:
+            baseline: a run; what --profiler-baseline names if None.
+            margin: the slowdown that has to be excluded, 0.05 for 5%.
+        """
+        __tracebackhide__ = True
+        import pytest
+
+        from profiler.stats.paired import Verdict, paired_ratio, verdict
+
+        path = Path(baseline) if baseline is not None else self._baseline
+        if path is None or not (path / _SPANS).is_file():
+            named = "none is named (--profiler-baseline)" if path is None else f"{path} is none"
+            pytest.skip(f"no baseline to compare with: {named}; keep one with --profiler-out")
+        base = ProfiledRun(path)
+        result = paired_ratio(base.seconds_by_task(), self.seconds_by_task(), margin=margin)
+        found = verdict(result, margin=margin)
+        if found is Verdict.NOT_REGRESSED:
+            return
+        seen = "no task in common" if result.ratio is None else f"{result.ratio - 1:+.1%}"
+        if result.low is not None and result.high is not None:
+            seen += f" [{result.low - 1:+.1%} to {result.high - 1:+.1%}] over {result.tasks} tasks"
+        if found is Verdict.REGRESSED:
+            self._fail(f"chains are slower than in {path}: {seen}", self.good_chains)
+        needed = result.tasks_for(1 + margin)
+        takes = "" if needed is None else f"; about {needed} tasks would show {margin:.0%}"
+        pytest.skip(f"cannot tell whether chains are slower than in {path}: {seen}{takes}")
+
+    def seconds_by_task(self) -> dict[str, list[float]]:
+        """Task -> end-to-end seconds of its chains that ended well, in order."""
+        found: dict[str, list[float]] = {}
+        for task, time in zip(self.good_chains["task_id"], self.good_chains["e2e_ns"], strict=True):
+            found.setdefault(str(task), []).append(int(time) / 1e9)
+        return found
+
+    # --- words --------------------------------------------------------------------------------------------
+
+    def _some(self, chains: pd.DataFrame) -> pd.DataFrame:
+        __tracebackhide__ = True
+        if chains.empty:
+            self._fail(f"none of {len(self.chains)} chains ended well", self.chains)
+        return chains
+
+    def _quantile(self, what: str, rows: pd.DataFrame, column: str, p: float, max_s: float) -> None:
+        __tracebackhide__ = True
+        from profiler.stats.quantiles import quantile
+
+        found = quantile([value / 1e9 for value in rows[column].tolist()], p)
+        assert found is not None
+        if found.value <= max_s:
+            return
+        sure = ""
+        if column == "e2e_ns":  # an interval takes independent values: calls share their chain
+            low, high = ("?" if bound is None else f"{bound:.3g}" for bound in (found.low, found.high))
+            sure = f" [95%: {low} to {high}]"
+        self._fail(f"{what} is {found.value:.3g} s{sure}, {max_s:g} s are allowed ({found.n} seen)", rows, column)
+
+    def _fail(self, message: str, rows: pd.DataFrame | None = None, column: str = "e2e_ns") -> None:
+        __tracebackhide__ = True
+        lines = [message]
+        if rows is not None and len(rows):
+            worst = rows.sort_values(column, ascending=False).head(_NAMED)
+            lines += [f"  {self._named(row, column)}" for row in worst.to_dict("records")]
+        findings = self.run.findings
+        if findings:
+            lines.append(f"  most to gain: {findings[0].title}")
+        lines.append(f"  all of it: profiler report {self.path}")
+        raise AssertionError("\n".join(lines))
+
+    def _named(self, row: Mapping[Any, Any], column: str) -> str:
+        """One chain or call in words."""
+        value = f"{row[column]} calls" if column == "calls" else f"{row[column] / 1e9:.3g} s"
+        what = f"{row['task_id']}, step {row['position']}" if "position" in row else str(row["task_id"])
+        failed = f", failed: {row['error_type']}" if row.get("failed") else ""
+        return f"{what}: {value}{failed} (trace {row['trace_id']})"

@@ -53,6 +53,6 @@ def _adapted(summary: Summary) -> str:
     for name, number in summary.adapted:
         by_number.setdefault(number, []).append(safe(name))
     return "; ".join(
-        f"{', '.join(names)} in {'all' if number == summary.calls else count(number)} calls"
+        f"{', '.join(names)} in {'all calls' if number == summary.calls else plural(number, 'call')}"
         for number, names in sorted(by_number.items(), reverse=True)
     )

@@ -55,7 +55,7 @@ _SERVERS = {
     for server in (
         VLLM,
         PLAIN,
-        Server("sglang", _least_and_no_end, limit="max_tokens"),
+        Server("sglang", _least_and_no_end, salted=True, limit="max_tokens"),
         Server("llama.cpp", _no_end, limit="max_tokens"),
         Server("transformers", _generation_config, limit="max_tokens", tool_choice=False),
         Server("tgi", limit="max_tokens", strict=True),

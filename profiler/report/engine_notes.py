@@ -15,7 +15,7 @@ _LIMITS: Mapping[str, tuple[str, Sequence[str]]] = {
     "tgi": ("TGI", (_UNFORCED, _SHARED, "it does not tell cached tokens, and of its time only in unstreamed answers")),
     "ollama": ("Ollama", (_UNFORCED, _SHARED, "by /v1 it tells nothing of its own time, by /api/chat it does")),
     "llama.cpp": ("llama.cpp", (_SHARED, "how long a request waited for a slot is not told: it is unaccounted")),
-    "sglang": ("SGLang", (_SHARED, _UNTIMED)),
+    "sglang": ("SGLang", (_UNTIMED,)),
     "lmstudio": ("LM Studio", (_UNFORCED, _SHARED, _UNTIMED)),
     "transformers": ("transformers serve", (_UNTIMED, "it does not tell cached tokens")),
     "openai": ("this server, of which nothing is known but its protocol", (_UNFORCED, _SHARED)),

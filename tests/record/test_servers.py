@@ -69,7 +69,7 @@ def test_tgi_may_throw_a_first_answer_away_where_the_choice_of_tools_is_its_own(
     ("server", "forced"),
     [
         ("vllm", {"max_tokens": 9, "min_tokens": 9, "ignore_eos": True, "tool_choice": "none", "cache_salt": "salt"}),
-        ("sglang", {"max_tokens": 9, "min_tokens": 9, "ignore_eos": True, "tool_choice": "none"}),
+        ("sglang", {"max_tokens": 9, "min_tokens": 9, "ignore_eos": True, "tool_choice": "none", "cache_salt": "salt"}),
         ("llama.cpp", {"max_tokens": 9, "ignore_eos": True, "tool_choice": "none"}),
         ("tgi", {"max_tokens": 9, "tool_choice": "none"}),
         ("ollama", {"max_tokens": 9}),

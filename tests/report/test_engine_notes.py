@@ -46,9 +46,7 @@ def test_each_server_has_its_limits(server, words):
 def test_each_field_that_was_sent_otherwise_is_listed_with_its_number_of_calls():
     one = call("a", **{sc.CALL_ADAPTED: ("model", "top_p"), sc.CALL_ORDINAL: 1})
     two = call("b", **{sc.CALL_ADAPTED: ("model",), sc.CALL_ORDINAL: 2})
-    assert (
-        notes(one, two)[1] == "requests were sent otherwise than the agent asked: model in all calls; top_p in 1 calls"
-    )
+    assert notes(one, two)[1].endswith("otherwise than the agent asked: model in all calls; top_p in 1 call")
 
 
 def test_tools_that_tgi_leaves_out_of_a_scripts_prompts_are_said():

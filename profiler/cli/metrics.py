@@ -114,8 +114,12 @@ def show_metrics(manifest: Manifest) -> None:
     export = manifest.metrics_export
     if export is None:
         return
+    from profiler.metrics.otlp import NO_METRICS
+
     if not export.not_sent:
         note(f"{export.sent} measurements sent to {export.endpoint} as metrics")
+    elif not export.sent and export.error and export.error.startswith(NO_METRICS):
+        note(f"no metrics were sent to {export.endpoint}: {export.error} (--prometheus PORT serves them)")
     else:
         note(
             f"{export.not_sent} of {export.sent + export.not_sent} measurements were not taken as metrics by "

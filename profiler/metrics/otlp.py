@@ -32,6 +32,7 @@ SEND_TIMEOUT_S = 5.0
 EVERY_S = 5.0  # OTEL_METRIC_EXPORT_INTERVAL (in milliseconds) says otherwise
 FLUSH_S = 5.0  # at the end, for a collector that has taken something before
 LAST_TRY_S = 1.0  # for one that never has
+NO_METRICS = "it takes no metrics"  # how an export's error begins of a collector that has no use for them
 _PATH = "/v1/metrics"
 _OF_TRACES = "/v1/traces"
 _NOT_TAKEN = re.compile(r"code: (404|405|501)\b|(UNIMPLEMENTED)")  # not now, and never
@@ -134,7 +135,7 @@ class OtlpMetrics:
         not_sent = measurements(self._figures.copy()) - self._taken
         error = None
         if self._refused is not None:
-            error = f"it takes no metrics: its answer was {self._refused}"
+            error = f"{NO_METRICS}: its answer was {self._refused}"
         elif not_sent:
             error = clean_message(self._message.text or "no answer in time")
         return Export(

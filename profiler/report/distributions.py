@@ -122,7 +122,8 @@ def charts(measured: Measured) -> dict[str, Any]:
 def facts_of(calls: pd.DataFrame, tools: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Span id -> what is worth showing beside its bar; missing values are left out, durations are microseconds."""
     found: dict[str, dict[str, Any]] = {}
-    for table, columns in ((calls, _OF_CALLS), (tools, _OF_TOOLS)):
+    for table, of_interest in ((calls, _OF_CALLS), (tools, _OF_TOOLS)):
+        columns = [column for column in of_interest if column in table]  # the engine's load is there of a loaded run
         values = [table[column].astype(object).where(table[column].notna(), None).tolist() for column in columns]
         for span_id, *row in zip(table["span_id"].tolist(), *values, strict=True):
             known = zip(columns, row, strict=True)
@@ -139,4 +140,5 @@ def _shown(name: str, value: Any) -> tuple[str, Any]:
 _OF_TOOLS = ("slack_ns", "drag_ns")
 _OF_CALLS = (
     *_OF_TOOLS, "input_tokens", "cached_tokens", "output_tokens", "ttft_ns", "tpot_ns", "finish_reason", "attempt",
+    "engine_running", "engine_waiting",
 )  # fmt: skip

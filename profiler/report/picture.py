@@ -198,7 +198,7 @@ class Packer:
 KINDS = ("other", "step", "tool", "call")
 FACTS = (
     "slack_us", "drag_us", "input_tokens", "cached_tokens", "output_tokens", "ttft_us", "tpot_us", "finish_reason",
-    "attempt", "said",
+    "attempt", "engine_running", "engine_waiting", "said",
 )  # fmt: skip
 
 

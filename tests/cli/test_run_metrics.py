@@ -143,8 +143,8 @@ def test_a_killed_run_keeps_the_samples_that_it_had(tmp_path):
     process = start("run", REACT, *ENDLESS, "--engine-metrics", "0.05", "--out", "out", cwd=tmp_path)
     path = tmp_path / "out" / "engine-metrics.jsonl"
     try:
-        wait_for_lines(path, 4)
-        wait_for_lines(tmp_path / "out" / "spans.jsonl", 1)
+        wait_for_lines(path, 4, seconds=80)
+        wait_for_lines(tmp_path / "out" / "spans.jsonl", 1, seconds=80)
     finally:
         process.kill()
         process.communicate(timeout=30)

@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import pandas as pd
 import pytest
 from report_inputs import chain, small_run
 
@@ -74,6 +75,16 @@ def test_what_ran_beside_the_path_has_a_row_and_is_not_on_the_path():
     assert [row["name"] for row in made["rows"]] == ["long", "short"]
     assert {row for row, *_ in groups(made["path"], 4)} == {-1, 0}
     assert made["rows"][1]["facts"]["slack_us"] == 40_000
+
+
+def test_a_call_tells_how_busy_the_engine_was_if_that_is_known():
+    tables = build_tables(small_run()[:1])
+    known = [1, *[None] * (len(tables.calls) - 1)]
+    sampled = tables.calls.assign(engine_running=3, engine_waiting=pd.array(known, dtype="Int64"))
+    first, second, *_ = facts_of(sampled, tables.tools).values()
+    assert (first["engine_running"], first["engine_waiting"]) == (3, 1)
+    assert "engine_waiting" not in second
+    assert "engine_running" not in next(iter(facts_of(tables.calls, tables.tools).values()))
 
 
 def test_facts_are_those_of_the_tables_and_missing_ones_are_left_out():

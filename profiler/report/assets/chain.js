@@ -150,6 +150,8 @@ class Chains {
       ["output", known(facts.output_tokens) ? plural(facts.output_tokens, "token") : null],
       ["TTFT", micros(facts.ttft_us)], ["TPOT", micros(facts.tpot_us)], ["ended by", facts.finish_reason],
       ["attempt", facts.attempt > 1 ? count(facts.attempt) : null],
+      ["engine", known(facts.engine_running) && known(facts.engine_waiting)
+        ? `${count(facts.engine_running)} running, ${count(facts.engine_waiting)} waiting` : null],
       ["slack", micros(facts.slack_us)], ["drag", micros(facts.drag_us)], ["span", row.span],
     ].filter(([, value]) => known(value));
     const kind = { call: "LLM call", tool: "tool", step: "step", other: "span" }[row.kind];

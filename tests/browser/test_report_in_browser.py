@@ -268,6 +268,19 @@ def test_nothing_is_wider_than_the_window(page, width):
     page.wait("document.querySelector('#steps .chart svg').getBoundingClientRect().width <= innerWidth")
 
 
+def test_on_a_narrow_screen_what_a_phase_is_stands_below_it(page):
+    page.size(500, 900)
+    box = "document.querySelector('#phases tbody td.note').getBoundingClientRect()"
+    page.wait(f"{box}.right <= innerWidth")
+    assert page.run(f"{box}.top >= document.querySelector('#phases tbody th').getBoundingClientRect().bottom - 8")
+
+
+def test_phases_that_few_engines_have_are_told_where_there_is_time_in_them(page):
+    told = page.run("[...document.querySelectorAll('#phases tbody th')].map((each) => each.textContent)")
+    assert "queue" in told
+    assert not {"load", "inference"} & set(told)
+
+
 def test_it_prints_in_light_colours(page):
     label = "document.querySelector('#steps .chart svg text').getAttribute('fill')"
     in_light = page.run(label)

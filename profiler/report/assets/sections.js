@@ -63,11 +63,14 @@ function bar(share, largest, phase = null) {
     svg("rect", { width: width.toFixed(2), height: 10, class: phase ? null : "bar-plain", fill: phase ? LOOKS[phase].color : null }));
 }
 
+const SELDOM = ["load", "inference"]; // phases that few engines have: told where there is time in them
+
 function phases() {
   if (!SUMMARY.total_ns) return null;
   const good = SUMMARY.chains - SUMMARY.failed;
   const largest = Math.max(...SUMMARY.phases.map((row) => row.share));
-  const rows = SUMMARY.phases.map((row) => [[swatch(row.phase), row.phase], percent(row.share), duration(row.total_ns / good),
+  const told = SUMMARY.phases.filter((row) => row.total_ns || !SELDOM.includes(row.phase));
+  const rows = told.map((row) => [[swatch(row.phase), row.phase], percent(row.share), duration(row.total_ns / good),
     duration(row.median_ns), bar(row.share, largest, row.phase), DATA.phases.find((phase) => phase.name === row.phase).words]);
   return section("phases", "Where the time goes", "What the chains waited for at every moment, on their critical path. The shares sum to the chains' time exactly.",
     table([["phase", "text"], ["share", "number"], ["per chain", "number"], ["median", "number"], ["", "graph"], ["what it is", "note"]],
@@ -89,7 +92,7 @@ function steps() {
     row.kind === "call" ? count(row.output_tokens) : "", row.kind === "call" ? duration(row.ttft_ns) : "", row.kind === "call" ? duration(row.tpot_ns) : "",
     duration(row.time_ns), percent(row.share), duration(row.cumulative_ns)]);
   return section("steps", "Step by step", `The mean chain of ${duration(mean)}: each step begins where the one before ended. A step that a third of `
-    + "the chains get to counts a third.",
+    + "the chains get to counts a third. Within a bar each kind of work is added up, in the order of the legend, not of time: One chain shows when it was.",
   legend(used.map((at) => PHASES[at])), cascade(all, "The mean chain, a bar for each step, by kind of work"),
   numbers([["step", "text"], ["chains", "number"], ...used.map((at) => [PHASES[at], "number"]), ["sum", "number"], ["cumulative", "number"]], told,
     "Numbers as a table (means over all chains)"),

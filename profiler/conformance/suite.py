@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from profiler.conformance import basics, errors, lengths, native, timing, tools
 from profiler.conformance.outcome import YES, Conformance, Finding, Seen, judged, lacking, supported, unclear
-from profiler.conformance.protocols import PROMISES, TITLES, context_of, detect, version_of
+from profiler.conformance.protocols import PROMISES, context_of, page, protocol_of
 from profiler.conformance.session import Session
 from profiler.conformance.wire import Wire
 from profiler.engines.probe import explain_status, parse_models, select_model
+from profiler.engines.recognise import TITLES, recognise
+from profiler.errors import EngineUnavailable
 
 Check = Callable[[Session], Seen]
 
@@ -70,31 +72,33 @@ def examine(
         problem = explain_status(listed.status, f"{wire.base_url}/models", None, authorised=wire.authorised)
         assert problem is not None
         raise problem
+    served = parse_models(listed.body, f"{wire.base_url}/models", listed.kind) if listed.ok else ()
+    owners = {each.owned_by for each in served if each.owned_by}
+    lengths = any(each.max_model_len for each in served)
+    recognised = recognise(sorted(owners), listed.headers, partial(page, wire), tells_lengths=lengths)
+    if not served and model is None and recognised.model is None:
+        raise EngineUnavailable(
+            f"{wire.base_url}/models names no model: {listed.says}",
+            remedy="Name one with --model, or check --base-url.",
+        )
+    chosen = select_model(model or (None if served else recognised.model), served, wire.base_url, recognised.server)
     findings: list[Finding] = []
-    card: dict[str, Any] = {}
-    if listed.ok:
-        served = parse_models(listed.body, f"{wire.base_url}/models", listed.kind)
-        chosen = select_model(model, served, wire.base_url).id
-        owners = {each.owned_by for each in served if each.owned_by}
-        cards = listed.json["data"]
-        card = next((each for each in cards if isinstance(each, dict) and each.get("id") == chosen), {})
-        names = ", ".join(each.id for each in served[:3])
-        seen = supported(f"{len(served)}: {names}")
+    if served:
+        seen = supported(f"{len(served)}: {', '.join(each.id for each in served[:3])}")
     else:
-        chosen, owners = model or "", set()
-        seen = lacking(listed.says, "The profiler finds the model there: name it with --model.")
-    kind = protocol or detect(wire, owners)
+        seen = lacking(listed.says, "The profiler looks for the model there: name it with --model.")
+    kind = protocol or protocol_of(recognised.server)
     findings.append(judged("models", "it lists its models", seen, promised=True, needed=True))
-    context = context_of(wire, kind, card, chosen)
-    session = Session(wire, kind, chosen, context)
+    context = context_of(wire, recognised, chosen)
+    session = Session(wire, kind, chosen.id, context)
     checks = CHECKS + (NATIVE if kind in ("tgi", "ollama") else ())
     for name, title, check in checks:
         progress(title)
         answered = name == "chat" or findings[1].state == YES
         found = check(session) if answered else unclear(_AFTER_A_CHAT)
         findings.append(judged(name, title, found, promised=name in PROMISES[kind], needed=name in NEEDED))
-    version = version_of(wire, kind)
-    server = f"{TITLES[kind]} {version}" if version else TITLES[kind]
+    title = TITLES[recognised.server]
+    server = f"{title} {recognised.version}" if recognised.version else title
     if "sim" in owners:
         server += " (the embedded engine)"
-    return Conformance(wire.base_url, kind, server, chosen, context, findings)
+    return Conformance(wire.base_url, kind, server, chosen.id, context, findings)

@@ -164,7 +164,8 @@ def answering(status, body, kind="application/json"):
     [
         (401, b"{}", "wants an API key"),
         (200, b"<html>", "not an LLM server"),
-        (200, b'{"data": []}', "serves no model"),
+        (200, b'{"data": []}', "names no model"),
+        (404, b"not here", "names no model"),
     ],
 )
 def test_what_is_no_such_server_is_told_with_exit_code_4(capsys, status, body, said):

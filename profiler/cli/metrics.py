@@ -88,6 +88,8 @@ class RunMetrics:
             manifest.engine_metrics = self._sampler.close()
         if self._feed is not None:
             self._feed.close(_LEFT_S)
+            if self._feed.left_out:
+                note(f"{self._feed.left_out} chains are not in the metrics: they came too fast, or could not be read")
         with ThreadPoolExecutor(1, thread_name_prefix="metrics-end") as beside:
             sending = beside.submit(self._otlp.close) if self._otlp else None
             manifest.export = live.close() if live else None

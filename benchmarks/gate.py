@@ -14,19 +14,21 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from multiprocessing import get_context
 
 import gate_rules as rules
 import numpy as np
 import results
 import scipy
 from scipy import stats
-from virtual import Measured, World, measure, on_the_engine, stall_that_raises
+from virtual import AT_ONCE, Measured, World, measure, on_the_engine, stall_that_raises
 
 import profiler
 from profiler.stats.drift import verdict_apart
-from profiler.stats.paired import Verdict
+from profiler.stats.paired import PairedRatio, Verdict, by_block, paired_ratio
 from profiler.stats.sequential import look, plan_looks
 
 ALPHA = rules.ALPHA
@@ -52,10 +54,10 @@ class Case:
 
 def changed(name: str, base: World, candidate: World, rule: str, promised: float, *, quick: bool = False) -> Case:
     """Something to be found."""
-    return Case(name, partial(_measured, base, candidate), 300, rule, promised, quick)
+    return Case(name, partial(_measured, base, candidate), 200, rule, promised, quick)
 
 
-def alike(name: str, world: World, *, tasks: int = 25, checks: int = 300, quick: bool = False) -> Case:
+def alike(name: str, world: World, *, tasks: int = 25, checks: int = 200, quick: bool = False) -> Case:
     """Nothing to be found."""
     return Case(name, partial(_measured, world, world, tasks=tasks), checks, quick=quick)
 
@@ -76,7 +78,7 @@ def cases() -> list[Case]:
         alike("A/A, calls of a chain correlated by 0.5", World(shared=0.5)),
         alike("A/A, 5 tasks only", FREE, tasks=5),
         alike("A/A, one call in 100 takes ten more", World(stalls=0.01, stall=10)),
-        Case("A/A, engine's time model, 5 chains at once", on_the_engine, 100),
+        Case("A/A, engine's time model", partial(on_the_engine, at_once=1), 60),
         changed("pinned, calls 5% slower", PINNED, replace(PINNED, slower=1.05), "chain time", 0.9, quick=True),
         changed("pinned, calls 3% slower", PINNED, replace(PINNED, slower=1.03), "chain time", 0.6),
         changed("free, calls 5% slower", FREE, World(slower=1.05), "time per step", 0.68),
@@ -92,7 +94,7 @@ def cases() -> list[Case]:
             "free, one step more in 30% of chains", FREE, World(more_steps=0.3), "number of steps", 0.75, quick=True
         ),
         changed("free, p95 + 20% by stalls", FREE, _stalling(), "p95 of chains", 0.8),
-        Case("engine's time model, 5% slower", partial(on_the_engine, slower=1.05), 60, "chain time", 0.8),
+        Case("engine's time model, 5% slower", partial(on_the_engine, slower=1.05, at_once=1), 40, "chain time", 0.8),
     ]
 
 
@@ -114,7 +116,7 @@ class Rates:
 
     def ours(self) -> list[str]:
         """Our rules' names."""
-        return [rule for rule in self.alarms if rule not in rules.OTHERS]
+        return [rule for rule in rules.NAMES if rule in self.alarms]
 
 
 def _within(count: int, of: int, rate: float, side: str) -> bool:
@@ -126,15 +128,20 @@ def rates(case: Case, checks: int, *, with_others: bool = True) -> Rates:
     alarms: Counter[str] = Counter()
     for seed in range(checks):
         measured = case.make(seed)
-        both = [(measured.base, measured.candidate)]
+        slower, faster = rules.ours(measured.base, measured.candidate)
+        alarms.update(slower)
         if case.rule is None:
-            both.append((measured.candidate, measured.base))
-        for sides in both:
-            alarms.update(rules.ours(*sides))
-            if with_others:
-                alarms.update(rules.others(*sides))
+            alarms.update(faster)
+        if with_others:
+            alarms.update(rules.others(measured.base, measured.candidate))
+            if case.rule is None:
+                alarms.update(rules.others(measured.candidate, measured.base))
     decisions = checks * (2 if case.rule is None else 1)
     return Rates(case, checks, dict(alarms), decisions)
+
+
+def _rates(case: Case, most: int | None) -> Rates:
+    return rates(case, min(most or case.checks, case.checks))
 
 
 @dataclass(frozen=True)
@@ -160,6 +167,34 @@ def one_after_the_other(name: str, candidate: World, checks: int) -> Apart:
     plain = [each for each in results_of if each.without_drift is Verdict.REGRESSED]
     alarms = sum(each.verdict is Verdict.REGRESSED for each in results_of)
     return Apart(name, checks, len(plain), alarms, sum(each.drift_decides for each in plain))
+
+
+@dataclass(frozen=True)
+class Together:
+    """What chains that run at once on one engine come to."""
+
+    name: str
+    decisions: int
+    by_task: int
+    by_block: int
+
+
+def together(name: str, slower: float, checks: int) -> Together:
+    """Five chains at once, by the engine's time model; A/A counts both sides."""
+    by_task = blocks = 0
+    alike = slower == 1
+    for seed in range(checks):
+        measured = on_the_engine(seed, slower)
+        base, candidate = measured.base.samples("chain"), measured.candidate.samples("chain")
+        of = {task: [f"{number // AT_ONCE} {repeat}" for repeat in range(4)] for number, task in enumerate(base)}
+        plain, blocked = paired_ratio(base, candidate), paired_ratio(*by_block(base, candidate, of))
+        by_task += _decided(plain, either=alike)
+        blocks += _decided(blocked, either=alike)
+    return Together(name, checks * (2 if alike else 1), by_task, blocks)
+
+
+def _decided(result: PairedRatio, *, either: bool) -> bool:
+    return result.low is not None and (result.low > 1 or (either and result.high is not None and result.high < 1))
 
 
 @dataclass(frozen=True)
@@ -227,9 +262,11 @@ def quick() -> int:
     return 1 if failed else 0
 
 
-def section(found: Sequence[Rates], aparts: Sequence[Apart], looks: Sequence[Sequences]) -> str:
+def section(
+    found: Sequence[Rates], aparts: Sequence[Apart], shared: Sequence[Together], looks: Sequence[Sequences]
+) -> str:
     """For RESULTS.md."""
-    names = [*found[0].ours(), *rules.OTHERS]
+    names = [*rules.NAMES, *rules.OTHERS]
     rows = [
         [each.case.name, f"{each.checks}", *(_cell(each, name) for name in names), "yes" if each.holds() else "NO"]
         for each in found
@@ -237,6 +274,10 @@ def section(found: Sequence[Rates], aparts: Sequence[Apart], looks: Sequence[Seq
     apart_rows = [
         [each.name, *(f"{count / each.checks:.1%}" for count in (each.plain, each.alarms, each.drift))]
         for each in aparts
+    ]
+    shared_rows = [
+        [each.name, str(each.decisions), *(f"{count / each.decisions:.1%}" for count in (each.by_task, each.by_block))]
+        for each in shared
     ]
     look_rows = [
         [each.name, *(f"{each.verdicts[kind] / each.verdicts.total():.1%}" for kind in Verdict), f"{each.share:.0%}"]
@@ -255,6 +296,7 @@ def section(found: Sequence[Rates], aparts: Sequence[Apart], looks: Sequence[Seq
         f"({promised}), within chance (binomial test at {CHANCE:.0%})."
     )
     apart_header = ["one after the other, time per step", "alarms, drift forgotten", "alarms", "drift not excluded"]
+    shared_header = ["five chains at once on one engine", "decisions", "tasks as units", "blocks as units"]
     look_header = ["until it is clear, budget 25 x 4", *(kind.value for kind in Verdict), "chains, of the budget"]
     return "\n\n".join(
         [
@@ -264,6 +306,7 @@ def section(found: Sequence[Rates], aparts: Sequence[Apart], looks: Sequence[Seq
             results.table(["case", "checks", *names, "holds"], rows),
             what,
             results.table(apart_header, apart_rows),
+            results.table(shared_header, shared_rows),
             results.table(look_header, look_rows),
         ]
     )
@@ -278,21 +321,24 @@ def main() -> int:
     """Run it."""
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--check", action="store_true", help="a short version that writes nothing")
-    options.add_argument("--checks", type=int, help="of each kind, in place of 500 or 300")
+    options.add_argument("--checks", type=int, help="of each kind, at most")
+    options.add_argument("--jobs", type=int, default=1, help="cases at the same time, a process each")
     chosen = options.parse_args()
     if chosen.check:
         return quick()
     found = []
-    for case in cases():
-        found.append(rates(case, min(chosen.checks or case.checks, case.checks)))
-        print(f"{'' if found[-1].holds() else 'NOT '}as promised: {case.name}: {found[-1].alarms}", file=sys.stderr)
-    many, some = chosen.checks or 500, chosen.checks or 300
+    with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
+        for each in pool.map(partial(_rates, most=chosen.checks), cases()):
+            found.append(each)
+            print(f"{'' if each.holds() else 'NOT '}as promised: {each.case.name}: {each.alarms}", file=sys.stderr)
+    many, some = chosen.checks or 500, chosen.checks or 200
     aparts = [
         one_after_the_other(name, replace(FREE, slower=factor), many)
         for name, factor in (("A/A", 1.0), ("10% slower", 1.1), ("30% slower", 1.3))
     ]
+    shared = [together("A/A", 1.0, min(some, 60)), together("5% slower", 1.05, min(some, 40))]
     looks = all_sequences(some)
-    results.replace_section("gate", section(found, aparts, looks))
+    results.replace_section("gate", section(found, aparts, shared, looks))
     return 0 if all(each.holds() for each in found) else 1
 
 

@@ -20,6 +20,7 @@ ALPHA = 0.025
 MARGIN = 0.05
 _RESAMPLES = 499
 
+NAMES = ("chain time", "time per step", "number of steps", "p95 of chains", "any of the four (Holm)")
 Rule = Callable[[Side, Side], bool]
 
 
@@ -28,19 +29,30 @@ def ratio(base: Side, candidate: Side, name: str) -> PairedRatio:
     return paired_ratio(base.samples(name), candidate.samples(name))
 
 
-def ours(base: Side, candidate: Side) -> dict[str, bool]:
-    """This profiler's: each figure as if it were the one that decides, and all of them corrected for being four."""
+def ours(base: Side, candidate: Side) -> tuple[dict[str, bool], dict[str, bool]]:
+    """This profiler's: which say that the candidate is slower, and which that the base is.
+
+    Each figure as if it were the one that decides, and all of them corrected for being four.
+    """
     whole, each = ratio(base, candidate, "chain"), ratio(base, candidate, "per step")
     steps = shift_of_counts(base.samples("steps"), candidate.samples("steps"))
     tail = quantile_change(base.samples("chain"), candidate.samples("chain"), resamples=_RESAMPLES)
-    family = holm({"chain": whole.p_slower, "step": each.p_slower, "steps": steps.p_more, "p95": tail.p_slower})
-    return {
-        "chain time": verdict(whole, margin=MARGIN) is Verdict.REGRESSED,
-        "time per step": verdict(each, margin=MARGIN) is Verdict.REGRESSED,
-        "number of steps": steps.low is not None and steps.low > 0,
-        "p95 of chains": tail.p_slower is not None and tail.p_slower <= ALPHA,
-        "any of the four (Holm)": any(value is not None and value <= ALPHA for value in family.values()),
-    }
+    slower = _alarms(
+        {NAMES[0]: whole.p_slower, NAMES[1]: each.p_slower, NAMES[2]: steps.p_more, NAMES[3]: tail.p_slower},
+        verdict(whole, margin=MARGIN) is Verdict.REGRESSED,
+    )
+    faster = _alarms(
+        {NAMES[0]: whole.p_faster, NAMES[1]: each.p_faster, NAMES[2]: steps.p_fewer, NAMES[3]: tail.p_faster},
+        whole.high is not None and whole.high < 1,
+    )
+    return slower, faster
+
+
+def _alarms(p_values: dict[str, float | None], decided: bool) -> dict[str, bool]:  # noqa: FBT001
+    """What the p-values say; for chain time the verdict itself."""
+    alarms = {name: value is not None and value <= ALPHA for name, value in p_values.items()}
+    family = any(value is not None and value <= ALPHA for value in holm(p_values).values())
+    return {**alarms, NAMES[0]: decided, NAMES[4]: family}
 
 
 def mean_by_a_tenth(base: Side, candidate: Side) -> bool:

@@ -25,6 +25,7 @@ from profiler.stats.sequential import Turn, turns
 
 FEWEST_CALLS, MOST_CALLS = 3, 8
 DRIFT = 0.05
+AT_ONCE = 5
 _ROOM = MOST_CALLS + 2  # calls that a chain can have
 _TOOL_NS = 20_000_000
 _SYSTEM_TOKENS = 600
@@ -178,10 +179,12 @@ def run_chains(engine: Scheduler, chains: Sequence[Chain], start_ns: int = 0) ->
     return list(took.values())
 
 
-def on_the_engine(seed: int, slower: float = 1.0, tasks: int = 25, repeats: int = 4, at_once: int = 5) -> Measured:
+def on_the_engine(
+    seed: int, slower: float = 1.0, tasks: int = 25, repeats: int = 4, at_once: int = AT_ONCE
+) -> Measured:
     """A check that the time model makes as a whole, its own noise and stalls included: pinned chains, some at once.
 
-    Calls of chains that run side by side share the engine's steps, so they depend on each other. The shipped profile
+    Chains that run side by side share the engine's steps, so their times depend on each other. The shipped profile
     hardly varies; here it is as noisy as a machine that others use too.
     """
     profile = load_profile("gpu-8b-vllm").model_copy(update=_NOISY)

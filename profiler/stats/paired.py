@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from profiler.stats.pairs import FEW_TASKS, Samples, by_pair, noise_within, paired_values
+from profiler.stats.pairs import FEW_TASKS, Samples, by_block, by_pair, noise_within, paired_values
 from profiler.stats.power import detectable_shift, sample_for
 from profiler.stats.quantiles import CONFIDENCE
 
@@ -24,6 +24,7 @@ __all__ = [
     "Samples",
     "Shift",
     "Verdict",
+    "by_block",
     "by_pair",
     "paired_ratio",
     "shift_of_counts",
@@ -175,8 +176,9 @@ def paired_ratio(
 
     The interval is that of the paired t-test (`scipy.stats.ttest_1samp` of the differences). It assumes that tasks are
     independent and their log ratios not far from normal, which means of several chains are; tasks may differ from each
-    other as they like, and react differently. It assumes nothing of chains or calls within a task. It cannot see a
-    drift of the machine: base and candidate must have been measured interleaved (see `profiler.stats.drift`).
+    other as they like, and react differently. It assumes nothing of chains or calls within a task. Tasks that ran at
+    once on one engine are not independent: see `by_block`. It cannot see a drift of the machine: base and candidate
+    must have been measured interleaved (see `profiler.stats.drift`).
 
     Args:
         base: positive values per task; NaN is left out.

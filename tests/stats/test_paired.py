@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from profiler.stats.paired import PairedRatio, Verdict, by_pair, paired_ratio, shift_of_counts, verdict
+from profiler.stats.paired import PairedRatio, Verdict, by_block, by_pair, paired_ratio, shift_of_counts, verdict
 
 
 def run_of(draw, tasks=25, repeats=4, slower=0.0, spread=0.3):
@@ -211,3 +211,35 @@ def test_pairs_of_one_task_can_be_compared():
     result = paired_ratio(by_pair(base), by_pair(candidate))
     assert (result.tasks, result.low > 1) == (4, True)
     assert list(by_pair({"a": [5.0, 6.0]})) == ["a #1", "a #2"]
+
+
+def test_chains_that_ran_at_once_are_one_observation():
+    base = {"a": [1.0, 1.0], "b": [10.0, 10.0], "c": [5.0, math.nan]}
+    candidate = {"a": [1.2, 1.0], "b": [13.0, 10.5], "c": [6.0, 1.0]}
+    ones, ratios = by_block(base, candidate, {"a": [1, 2], "b": [1, 2], "c": [3, 4]})
+    assert ones == {"1": [1.0], "2": [1.0], "3": [1.0]}
+    assert ratios["1"] == pytest.approx([math.sqrt(1.2 * 1.3)])
+    assert ratios["2"] == pytest.approx([math.sqrt(1.05)])
+    assert paired_ratio(ones, ratios).tasks == 3
+
+
+def test_blocks_keep_the_error_where_chains_share_their_noise():
+    draw = np.random.default_rng(9)
+    alarms = {"tasks": 0, "blocks": 0}
+    for _ in range(150):
+        shared = [np.repeat(draw.normal(0, 0.1, (5, 4)), 5, axis=0) for _ in range(2)]  # 25 tasks, five at once
+        base, candidate = (
+            {str(n): list(np.exp(row + draw.normal(0, 0.03, 4))) for n, row in enumerate(side)} for side in shared
+        )
+        blocks = {str(n): [f"{n // 5} {repeat}" for repeat in range(4)] for n in range(25)}
+        alarms["tasks"] += paired_ratio(base, candidate).low > 1
+        alarms["blocks"] += paired_ratio(*by_block(base, candidate, blocks)).low > 1
+    assert alarms["blocks"] <= 10
+    assert alarms["tasks"] > 15
+
+
+def test_blocks_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="task 'a': 2 and 1 chains in 2 blocks"):
+        by_block({"a": [1, 1]}, {"a": [1]}, {"a": [1, 2]})
+    with pytest.raises(ValueError, match="task 'a': 0 is not positive"):
+        by_block({"a": [1]}, {"a": [0]}, {"a": [1]})

@@ -8,6 +8,7 @@ import pytest
 from cli_helpers import PLAIN_AGENT
 
 from profiler import semconv as sc
+from profiler.engines import EngineOptions, SimOptions, open_engine
 from profiler.store.reader import load_run
 from profiler.truth import read_truth
 
@@ -137,3 +138,47 @@ def test_a_script_is_replayed_over_an_own_api_and_the_agent_hears_its_words(benc
     _, made = calls(bench)
     assert all(call.attributes[sc.REQUEST_MAX_TOKENS] == 8 for call in made)
     assert all(call.attributes[sc.OUTPUT_TOKENS] <= 8 for call in made)
+
+
+@pytest.mark.parametrize("dialect", ["vllm", "openai", "llama.cpp", "tgi", "ollama"])
+def test_a_server_that_runs_is_recognised_with_its_key_and_profiled(bench, monkeypatch, dialect):
+    monkeypatch.setenv("HOSTED_KEY", "s3cret")
+    backend = dialect if dialect in ("vllm", "tgi", "ollama") else "openai"
+    options = EngineOptions(backend="sim", api_key="s3cret", sim=SimOptions(profile="fast", dialect=dialect))
+    agent = bench.agent("""
+        import os, openai
+        def answer(task):
+            asked = {"model": os.environ["OPENAI_MODEL"], "messages": [{"role": "user", "content": task}]}
+            said = openai.OpenAI().chat.completions.create(**asked, top_p=1, max_completion_tokens=8)
+            return said.choices[0].message.content
+        """)
+    with open_engine(options, log_path=bench.folder / "engine.log", progress=print) as engine:
+        address = ("--backend", backend, "--base-url", engine.info.base_url)
+        refused = bench.run("run", agent, *address, "--input", "a")
+        result = bench.run("run", agent, *address, "--api-key-env", "HOSTED_KEY", *RUN[2:])
+    assert refused.code == 4
+    assert "wants an API key" in refused.err
+    assert result.code == 0, result.err
+    found = bench.manifest()["engine"]
+    assert (found["name"], found["server"], found["simulated"]) == ("sim", dialect, True)
+    assert (found["recognised_by"] is None) == (dialect == "openai")
+    assert "s3cret" not in (bench.folder / "out" / "run.json").read_text()
+    _, (call,) = calls(bench)
+    assert not call.failed
+    assert call.attributes[sc.OUTPUT_TOKENS] <= 8
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--backend", "openai"), 2, "none is named"),
+        (("--backend", "tgi"), 2, "needs a model"),
+        (("--backend", "ollama", "--sim-profile", "fast"), 2, "are for the embedded engine"),
+    ],
+)
+def test_a_backend_that_lacks_something_says_so_before_anything_is_made(bench, monkeypatch, options, code, words):
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    result = bench.run("run", bench.agent(PLAIN_AGENT), "--input", "a", *options)
+    assert result.code == code
+    assert words in result.err
+    assert not (bench.folder / "traces").exists()

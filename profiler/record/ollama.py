@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from profiler.record import ndjson
-from profiler.record.protocol import CHAT, TEXT, Json, Reply, parse_json
+from profiler.record.protocol import CHAT, TEXT, Json, Reply, object_of, parse_json
 from profiler.record.replay import Adaptation, Terms, changed_names
 from profiler.record.spread import TextSpread
 from profiler.script import ScriptedCall
@@ -125,7 +125,9 @@ class _Ollama:
 
     def adapt(self, body: Json, scripted: ScriptedCall | None, terms: Terms) -> Adaptation:
         """With a seed, and a script's length as the limit: it cannot be told an exact one."""
-        asked = body.get("options") or {}
+        asked = object_of(body.get("options"))
+        if body.get("options") and not asked:
+            return Adaptation(body, ())
         options, sent = dict(asked), dict(body)
         if scripted is not None:
             options.pop("stop", None)
@@ -180,7 +182,7 @@ class _Ollama:
         return {**last, "message": message}
 
     def fields(self, body: Json) -> Json:
-        options = body.get("options") or {}
+        options = object_of(body.get("options"))
         told = {ours: options.get(theirs) for theirs, ours in _MEMBERS.items()}
         return {**told, "model": body.get("model"), "stream": self.streams(body)}
 

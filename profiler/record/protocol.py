@@ -176,6 +176,11 @@ def parse_json(data: bytes) -> Json | None:
     return value if isinstance(value, dict) else None
 
 
+def object_of(value: Any) -> Json:
+    """A JSON object; an empty one for anything else, which is the agent's affair and the server's to refuse."""
+    return value if isinstance(value, dict) else {}
+
+
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 

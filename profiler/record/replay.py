@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from profiler.record.protocol import TEXT, Json
+from profiler.record.protocol import TEXT, Json, object_of
 from profiler.record.servers import VLLM, Server
 from profiler.script import ScriptedCall
 
@@ -80,7 +80,7 @@ def adapt_request(body: Json, scripted: ScriptedCall | None, terms: Terms) -> Ad
         changes["seed"] = terms.seed
     if terms.force_stream and not body.get("stream"):
         changes["stream"] = True
-    options = body.get("stream_options") or {}
+    options = object_of(body.get("stream_options"))
     usage_wanted = bool(options.get("include_usage"))
     if (changes.get("stream") or body.get("stream")) and not usage_wanted:
         changes["stream_options"] = {**options, "include_usage": True}

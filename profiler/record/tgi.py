@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from profiler.record import sse
-from profiler.record.protocol import TEXT, Json, Reply, parse_json
+from profiler.record.protocol import TEXT, Json, Reply, object_of, parse_json
 from profiler.record.replay import Adaptation, Terms, changed_names
 from profiler.record.spread import TextSpread
 from profiler.script import ScriptedCall
@@ -111,7 +111,9 @@ class TgiGenerate:
 
     def adapt(self, body: Json, scripted: ScriptedCall | None, terms: Terms) -> Adaptation:
         """With details of a stream, a seed, and a script's length as the limit: it cannot be told an exact one."""
-        asked = body.get("parameters") or {}
+        asked = object_of(body.get("parameters"))
+        if body.get("parameters") and not asked:
+            return Adaptation(body, ())
         sent = dict(asked)
         if scripted is not None:
             for name in _UNSCRIPTABLE:
@@ -177,7 +179,7 @@ class TgiGenerate:
 
     def fields(self, body: Json) -> Json:
         """From `parameters`; the model is not named."""
-        parameters = body.get("parameters") or {}
+        parameters = object_of(body.get("parameters"))
         same = {name: parameters.get(name) for name in ("temperature", "top_p", "seed")}
         return {**same, "stream": self.streams(body), "max_tokens": parameters.get("max_new_tokens")}
 

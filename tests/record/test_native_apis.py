@@ -216,3 +216,21 @@ def test_a_second_generation_of_tgi_is_known_by_an_answer_in_words_to_a_request_
         assert call.attributes.get(sc.CALL_HIDDEN, False) is hidden
         phases = [span.name for span in recording.trace.children.get(call.span_id, ())]
         assert ("unaccounted" in phases) <= hidden, "its headers tell of the second alone"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/generate", {"inputs": "x", "parameters": "many"}),
+        ("/generate_stream", {"inputs": ["x"], "parameters": [1]}),
+        ("/api/chat", {"model": "m", "messages": "x", "options": [1]}),
+        ("/api/generate", {"model": 7, "options": "x"}),
+        ("/v1/chat/completions", {"model": "m", "messages": 7, "stream": True, "stream_options": "x"}),
+    ],
+)
+def test_a_request_that_no_server_takes_reaches_it_and_the_agent_gets_its_refusal(path, body):
+    said = b'{"error":"no"}'
+    call, got, sent, _ = answered(path, body, said, kind="application/json", status=422)
+    assert got == said
+    assert {**sent, "stream_options": None} == {**body, "stream_options": None}
+    assert (call.failed, call.attributes[sc.ERROR_TYPE], call.message) == (True, "422", "no")

@@ -70,10 +70,24 @@ Examples:
 @click.option("--all", "everything", is_flag=True, help="All findings, with what they rest on (terminal, markdown).")
 @click.option("--force", is_flag=True, help="Overwrite files that are no reports of ours.")
 @click.option(
+    "--jaeger",
+    "viewer",
+    metavar="URL",
+    help="Link to the traces in this Jaeger (terminal, html). [default: where the run was sent to, if that was seen]",
+)
+@click.option(
     "--no-cache", is_flag=True, help="Read the spans again, and keep no tables beside them (runs above 4 MB do)."
 )
 def report(
-    path: Path, output: str, target: Path | None, table: str | None, *, everything: bool, force: bool, no_cache: bool
+    path: Path,
+    output: str,
+    target: Path | None,
+    table: str | None,
+    viewer: str | None,
+    *,
+    everything: bool,
+    force: bool,
+    no_cache: bool,
 ) -> int:
     """Print the report of RUN, or write it to a file. RUN is a run's folder, or a file of OTLP JSON lines."""
     from profiler.cli.output import put
@@ -88,22 +102,30 @@ def report(
             f"{output} makes several tables, which need a folder",
             remedy=f"give --output FOLDER, or one of them with --table ({', '.join(TABLES)})",
         )
+    if viewer is not None:
+        from profiler.exchange.address import viewer_url
+
+        viewer = viewer_url(viewer)
     run = load_run(path, use_cache=not no_cache)
     if output in _OF_TABLES:
         _put_tables(run, output, target, table, force=force)
     elif output == "html":
-        write_html(run, target, force=force)
+        write_html(run, target, viewer, force=force)
     else:
-        put(render(run, output, everything=everything, plain=target is not None), target, force=force)
+        text = render(run, output, viewer, everything=everything, plain=target is not None)
+        put(text, target, force=force)
     return 0
 
 
-def render(run: LoadedRun, output: str, *, everything: bool = False, plain: bool = False) -> str:
+def render(
+    run: LoadedRun, output: str, viewer: str | None = None, *, everything: bool = False, plain: bool = False
+) -> str:
     """The report of a run in one of the formats that are text.
 
     Args:
         run: what to report on.
         output: `terminal`, `html`, `markdown` or `json`.
+        viewer: address of a Jaeger that has the traces; None for the one that the run was sent to.
         everything: all findings, with their grounds.
         plain: without colours, and not as wide as the terminal: it goes to a file.
 
@@ -113,6 +135,8 @@ def render(run: LoadedRun, output: str, *, everything: bool = False, plain: bool
     _check_not_empty(run)
     explanation = explained(run)
     remarks = _remarks(run, explanation)
+    if viewer is None and run.manifest is not None and run.manifest.export is not None:
+        viewer = run.manifest.export.viewer
     if output == "json":
         from profiler.report.structured import render_json
 
@@ -126,7 +150,9 @@ def render(run: LoadedRun, output: str, *, everything: bool = False, plain: bool
         from profiler.report.html import render_html
 
         pictures = pictures_of(run, explanation)
-        return render_html(explanation, run.tables, run.manifest, remarks, source=str(run.path), pictures=pictures)
+        return render_html(
+            explanation, run.tables, run.manifest, remarks, source=str(run.path), pictures=pictures, viewer=viewer
+        )
     from profiler.report.terminal import render as render_terminal
 
     terminal = sys.stdout.isatty() and not plain
@@ -139,6 +165,7 @@ def render(run: LoadedRun, output: str, *, everything: bool = False, plain: bool
         width=min(width, 140),
         color=terminal,
         everything=everything,
+        viewer=viewer,
     )
 
 
@@ -173,7 +200,7 @@ def html_path(run: LoadedRun) -> Path:
     return folder / ("report.html" if run.manifest is not None else f"{run.spans_path.stem}.report.html")
 
 
-def write_html(run: LoadedRun, target: Path | None = None, *, force: bool = False) -> None:
+def write_html(run: LoadedRun, target: Path | None = None, viewer: str | None = None, *, force: bool = False) -> None:
     """Write the HTML report, and say where.
 
     Raises:
@@ -184,7 +211,7 @@ def write_html(run: LoadedRun, target: Path | None = None, *, force: bool = Fals
     from profiler.cli.output import STDOUT, put
 
     target = html_path(run) if target is None else target
-    put(render(run, "html"), target, force=force)
+    put(render(run, "html", viewer), target, force=force)
     if target != STDOUT:
         note(f"report written to {target}: open it in a browser")
 

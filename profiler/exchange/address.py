@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from typing import Final, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from profiler.errors import UsageError
+from profiler.links import is_viewer
 
 Protocol = Literal["grpc", "http/protobuf", "http/json"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("grpc", "http/protobuf", "http/json")
 TRACES_PATH: Final = "/v1/traces"
 _GRPC_PORT: Final = 4317  # that OTLP/gRPC has by convention
 _EXAMPLE: Final = "for Jaeger on this machine: http://127.0.0.1:4318 (HTTP) or http://127.0.0.1:4317 (gRPC)"
-_VIEWER: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:/[A-Za-z0-9._~\-/]*)?")
-_HEXADECIMAL: Final = re.compile(r"[0-9a-f]+")
 
 
 def endpoint_from_env(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -105,16 +103,3 @@ def viewer_url(address: str, option: str = "--jaeger") -> str:
     if parts.username is not None or not is_viewer(address.strip()):
         raise UsageError(f"{option} {without_credentials(address)!r} is no plain address of a viewer", remedy=example)
     return address.strip().rstrip("/")
-
-
-def is_viewer(address: str) -> bool:
-    """Whether an address that was kept somewhere is safe to be made a link."""
-    return _VIEWER.fullmatch(address) is not None
-
-
-def trace_link(viewer: str | None, trace_id: str, span_id: str = "") -> str | None:
-    """The address of a trace in Jaeger, with a span looked for; None without a viewer, or if an id is none."""
-    if viewer is None or not is_viewer(viewer) or not _HEXADECIMAL.fullmatch(trace_id):
-        return None
-    found = f"?uiFind={span_id}" if _HEXADECIMAL.fullmatch(span_id) else ""
-    return f"{viewer.rstrip('/')}/trace/{trace_id}{found}"

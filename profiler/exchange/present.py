@@ -30,7 +30,6 @@ from profiler.exchange.documents import Item, Object, attribute, with_attributes
 GAP_NS: Final = 1_000
 _MARK: Final = "profiler.export."
 _SERVER: Final = 2
-_LATENCIES: Final = "gen_ai.latency."  # vLLM's own span of a request
 
 
 class _Times:
@@ -105,8 +104,8 @@ def _fill_in(times: _Times, order: Sequence[int]) -> None:
 
 def _adopt(items: Sequence[Item], times: _Times) -> None:
     """Phases that stand beside the engine's own span of the request come below it."""
-    for siblings in [list(below) for below in times.below]:
-        requests = [at for at in siblings if _is_request(items[at].span)]
+    for parent, siblings in enumerate([list(below) for below in times.below]):
+        requests = [at for at in siblings if _is_request(items[at], items[parent])]
         phases = [at for at in siblings if attribute(items[at].span, sc.PHASE)]
         if len(requests) != 1 or not phases:
             continue
@@ -117,10 +116,10 @@ def _adopt(items: Sequence[Item], times: _Times) -> None:
             times.ends[request] = max(times.ends[request], times.ends[at])
 
 
-def _is_request(span: Object) -> bool:
-    return span.get("kind") == _SERVER and any(
-        str(each.get("key")).startswith(_LATENCIES) for each in span.get("attributes") or ()
-    )
+def _is_request(item: Item, call: Item) -> bool:
+    """Whether a span below a call is of the server that answered it."""
+    service = attribute(item.resource, sc.SERVICE_NAME)
+    return item.span.get("kind") == _SERVER and service != attribute(call.resource, sc.SERVICE_NAME)
 
 
 def _part(siblings: Sequence[int], times: _Times) -> None:

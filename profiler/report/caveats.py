@@ -15,7 +15,11 @@ def caveats(
     summary: Summary, manifest: Manifest | None, notes: list[str], engine_log: Reconciled | None = None
 ) -> list[str]:
     """One sentence each, the gravest first."""
-    found = [*_of_run(manifest), *_of_engine_log(engine_log), *_of_figures(summary, recorded=manifest is not None)]
+    found = [
+        *_of_run(manifest),
+        *_of_engine_log(engine_log),
+        *_of_figures(summary, recorded=manifest is not None and manifest.imported is None),
+    ]
     found += engine_notes(summary, manifest)
     found += [safe(note) for note in notes[:_NOTES_SHOWN]]
     if len(notes) > _NOTES_SHOWN:
@@ -27,6 +31,10 @@ def _of_run(manifest: Manifest | None) -> list[str]:
     if manifest is None:
         return ["there is no run.json beside the spans: engine, script and machine are unknown"]
     found = []
+    if manifest.imported is not None:
+        found.append(
+            f"imported from {safe(manifest.imported.source)}: engine, script and machine are what the spans tell"
+        )
     if manifest.status == "running":
         found.append("the run was not ended properly (killed?): these are the chains that had finished")
     elif manifest.status == "interrupted":

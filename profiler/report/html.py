@@ -19,6 +19,7 @@ from profiler.analysis.explain import Explanation
 from profiler.analysis.measured import Measured
 from profiler.analysis.phases import PHASES
 from profiler.analysis.tables import Tables
+from profiler.links import is_viewer
 from profiler.report.distributions import charts
 from profiler.report.engine_start import loading_sentence, spans_sentence
 from profiler.report.picture import FACTS, KINDS
@@ -56,6 +57,7 @@ def render_html(
     *,
     source: str,
     pictures: Pictures,
+    viewer: str | None = None,
 ) -> str:
     """The whole page.
 
@@ -66,6 +68,7 @@ def render_html(
         caveats: one sentence each.
         source: where the run is, for the title of a run without a manifest.
         pictures: trace id -> packed picture of the chains that are drawn one by one, and the names in them.
+        viewer: address of a Jaeger that has the traces.
     """
     drawn, names = pictures
     told = explained(explanation)
@@ -85,6 +88,7 @@ def render_html(
         "kinds": KINDS,
         "facts": FACTS,
         "names": list(names),
+        "viewer": viewer if viewer is not None and is_viewer(viewer) else "",
         "pictures": drawn,
         "caveats": [safe(caveat, 600) for caveat in caveats],
         "manifest": _manifest_rows(manifest, explanation),

@@ -14,6 +14,7 @@ from profiler.analysis.compounding import Compounding
 from profiler.analysis.explain import Explanation
 from profiler.analysis.queues import Busy
 from profiler.analysis.summary import StepRow, Summary
+from profiler.links import trace_link
 from profiler.report.engine_start import loading_sentence
 from profiler.report.findings import finding_table, seldom_on_path
 from profiler.report.text import MOST_ROWS, count, duration, ends_of, percent, plural, safe, size
@@ -37,8 +38,12 @@ def render(
     width: int = 100,
     color: bool = False,
     everything: bool = False,
+    viewer: str | None = None,
 ) -> str:
-    """The whole report as text, with escape codes only if `color`; all findings with their grounds if `everything`."""
+    """The whole report as text, with escape codes only if `color`; all findings with their grounds if `everything`.
+
+    `viewer` is the address of a Jaeger that has the traces.
+    """
     summary = explanation.summary
     console = console_of(width, color=color)
     console.print(Text(title(manifest, source), style="bold"))
@@ -56,7 +61,7 @@ def render(
         for table in _step_tables(summary, console):
             console.print(table)
         console.print()
-        for line in [*_conclusions(summary), *seldom_on_path(explanation)]:
+        for line in [*_conclusions(summary, viewer), *seldom_on_path(explanation)]:
             console.print(escape(safe(line, 400)))
     if caveats:
         console.print()
@@ -111,6 +116,8 @@ def title(manifest: Manifest | None, source: str) -> str:
 
 def trajectory(manifest: Manifest) -> str:
     """Who decided what the agent did."""
+    if manifest.script is None and manifest.imported is not None:
+        return "as it was recorded elsewhere"
     if manifest.script is None:
         return "free: the model decides what happens"
     return f"pinned by {manifest.script.get('path', 'a script')}: the engine's time, the script's words"
@@ -243,7 +250,7 @@ def _step_cells(row: StepRow) -> list[str]:
     return [*cells, duration(row.time_ns), percent(row.share), duration(row.cumulative_ns)]
 
 
-def _conclusions(summary: Summary) -> list[str]:
+def _conclusions(summary: Summary, viewer: str | None) -> list[str]:
     lines = []
     slow = summary.slowest
     if slow is not None:
@@ -256,6 +263,8 @@ def _conclusions(summary: Summary) -> list[str]:
         told += [plural(slow.output_tokens, "token")]
         lines.append(f"Slowest call: {where}{task}: {duration(slow.call_e2e_ns)} ({', '.join(told)})")
         lines.append(f"  trace {slow.trace_id}, span {slow.span_id}")
+        link = trace_link(viewer, slow.trace_id, slow.span_id)
+        lines += [f"  {link}"] if link else []
     if summary.compounding is not None:
         lines.append(compounding_sentence(summary.compounding))
     return lines

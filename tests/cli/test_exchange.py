@@ -1,6 +1,7 @@
 """`profiler export`, `import` and `jaeger`, as a user gives them: a real run there and back, and what can go wrong."""
 
 import json
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,17 +29,23 @@ NOW = 1_900_000_000 * 10**9
 S = 10**9
 
 
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
+def record(folder, *options):
     """A run of the sample agent on the embedded engine."""
-    import subprocess
-
-    folder = tmp_path_factory.mktemp("recorded") / "run"
-    command = [sys.executable, "-m", "profiler", "run", AGENT, "--backend", "sim", "--out", str(folder)]
+    command = [sys.executable, "-m", "profiler", "run", AGENT, "--backend", "sim", "--out", str(folder), *options]
     command += [word for task in TASKS for word in ("--task", task)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
     (folder / "engine-metrics.jsonl").unlink(missing_ok=True)  # beside the spans, not in them
     return folder
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    return record(tmp_path_factory.mktemp("recorded") / "run")
+
+
+@pytest.fixture(scope="module")
+def with_engine_spans(tmp_path_factory):
+    return record(tmp_path_factory.mktemp("recorded") / "run", "--engine-spans", "on", "--concurrency", "4")
 
 
 def same_figures(one, other):
@@ -68,19 +75,31 @@ def test_export_to_a_jaeger_and_import_from_it_gives_the_same_figures(bench, rec
     same_figures(load_run(recorded), load_run(bench.folder / "back"))
 
 
-def test_jaegers_rule_attributes_to_the_phases_what_the_profiler_attributes(bench, recorded):
-    bench.run("export", recorded, "--format", "jaeger-json", "-o", "file.json")
+@pytest.mark.parametrize("source", ["recorded", "with_engine_spans"])
+def test_jaegers_rule_attributes_to_the_phases_what_the_profiler_attributes(bench, request, source):
+    run = request.getfixturevalue(source)
+    bench.run("export", run, "--format", "jaeger-json", "-o", "file.json")
     exported = json.loads((bench.folder / "file.json").read_text(encoding="utf-8"))
     spent = {}
     for trace in exported["data"]:
         for name, microseconds in path_times(trace).items():
             spent[name] = spent.get(name, 0) + microseconds
-    chains = load_run(recorded).tables.chains
+    chains = load_run(run).tables.chains
     assert chains["prefill_ns"].min() > 0
     assert chains["decode_ns"].min() > 0
     for phase in ("queue", "prefill", "decode"):
         ours = chains[f"{phase}_ns"].sum() / 1000
-        assert spent.get(phase, 0) == pytest.approx(ours, rel=0.01, abs=2 * len(exported["data"]) * 10), phase
+        rounded = 2 * int(chains["calls"].sum())  # whole microseconds, and the gap
+        assert spent.get(phase, 0) == pytest.approx(ours, rel=0.01, abs=rounded), phase
+
+
+def test_a_run_with_the_engines_own_spans_comes_back_the_same(bench, with_engine_spans):
+    with jaeger_server() as (address, store):
+        assert bench.run("export", with_engine_spans, "--to", address).code == 0
+        requests = [item for items in store.traces.values() for item in items if item.span["name"] == "llm_request"]
+        assert requests
+        bench.run("import", address, "--service", "agent", "--out", "back")
+    same_figures(load_run(with_engine_spans), load_run(bench.folder / "back"))
 
 
 def test_an_import_that_breaks_off_goes_on_where_it_was(bench, recorded):
@@ -258,3 +277,38 @@ def test_without_docker_and_without_the_program_it_is_said_how_to_get_one(bench,
     assert result.code == 4
     assert "docker is not installed" in result.err
     assert "docker run --rm" in result.err
+
+
+def test_reports_link_to_the_jaeger_that_is_named_or_was_remembered(bench, recorded):
+    named = bench.run("report", recorded, "--jaeger", "http://jaeger:16686/base/")
+    calls = load_run(recorded).tables.calls
+    slowest = calls[~calls["warmup"]].sort_values("call_e2e_ns").iloc[-1]
+    assert f"http://jaeger:16686/base/trace/{slowest['trace_id']}?uiFind={slowest['span_id']}" in named.out
+    with http_collector() as (address, _):
+        bench.run("export", recorded, "--to", address, "--jaeger", "http://remembered:1")
+    assert "http://remembered:1/trace/" in bench.run("report", recorded).out
+    bench.run("report", recorded, "--format", "html", "--output", "page.html")
+    assert '"viewer": "http://remembered:1"' in (bench.folder / "page.html").read_text(encoding="utf-8").replace(
+        '"viewer":"', '"viewer": "'
+    )
+    assert bench.run("report", recorded, "--jaeger", "javascript:alert(1)").code == 2
+
+
+def test_a_hostile_address_in_a_manifest_is_no_link(bench, recorded):
+    import shutil
+
+    shutil.copytree(recorded, bench.folder / "copy")
+    path = bench.folder / "copy" / "run.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["export"] = {"endpoint": "x", "protocol": "grpc", "viewer": "javascript:alert(document.cookie)//"}
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    assert "javascript" not in bench.run("report", "copy").out
+    bench.run("report", "copy", "--format", "html")
+    assert "document.cookie" not in (bench.folder / "copy" / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_imported_run_says_so(bench, recorded):
+    bench.run("import", recorded / "spans.jsonl", "--out", "back")
+    out = " ".join(bench.run("report", "back").out.split())
+    assert "! imported from" in out
+    assert "simulated times" in out

@@ -113,7 +113,9 @@ class Chains {
     }
     this.heading.replaceChildren(`${chainName(chain)}: ${duration(chain.e2e)}`, el("small", {},
       ` ${plural(chain.calls, "call")}, ${plural(chain.tools, "tool")}${chain.ended ? `, ${chain.ended}` : ""}`
-      + `${chain.error ? ` (${chain.error})` : ""}, trace `, el("code", {}, chain.id)));
+      + `${chain.error ? ` (${chain.error})` : ""}, trace `, el("code", {}, chain.id), DATA.viewer ? [" ", el("a", {
+        href: `${DATA.viewer}/trace/${encodeURIComponent(chain.id)}`, target: "_blank", rel: "noopener noreferrer",
+      }, "in Jaeger")] : []));
     const picture = unpacked(chain);
     this.waterfall.show(picture, span ? picture.rows.findIndex((row) => row.span === span) : -1);
     this.table.replaceChildren(this.rowsTable(picture));

@@ -65,6 +65,8 @@ def stream_error(session: Session) -> Seen:
     if heard.error is not None:
         means = "The profiler reads it and counts the call as failed; clients that look at the status do not."
         return lacking(f"an error inside HTTP {heard.status}: {heard.error[:100]}", means)
+    if heard.status >= _CLIENT.stop:
+        return _refused(heard)
     return unclear(f"HTTP {heard.status}: what was to be wrong was taken")
 
 

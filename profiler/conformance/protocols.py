@@ -15,7 +15,7 @@ from profiler.engines.recognise import Recognised
 
 PROTOCOLS = ("vllm", "tgi", "ollama", "openai", "llama.cpp")
 _ALL = frozenset(
-    {"models", "chat", "stream", "spread", "usage", "stream usage", "unasked usage", "max_tokens", "tools"}
+    {"models", "chat", "stream", "end mark", "spread", "usage", "stream usage", "unasked usage", "max_tokens", "tools"}
 )
 _OPENAI = _ALL | {
     "tool_choice none",

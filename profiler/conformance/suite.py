@@ -21,6 +21,7 @@ NEEDED = frozenset({"models", "chat", "stream", "stream usage", "max_tokens"})
 CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("chat", "an unstreamed chat is answered", basics.chat),
     ("stream", "a streamed chat comes as events", basics.stream),
+    ("end mark", "a stream ends with [DONE]", basics.end_mark),
     ("spread", "chunks come as they are made", basics.spread),
     ("role chunk", "the first chunk has output", basics.role_chunk),
     ("one token", "a chunk is a token", basics.tokens_per_chunk),
@@ -88,7 +89,7 @@ def examine(
     else:
         seen = lacking(listed.says, "The profiler looks for the model there: name it with --model.")
     kind = protocol or protocol_of(recognised.server)
-    findings.append(judged("models", "it lists its models", seen, promised=True, needed=True))
+    findings.append(judged("models", "it lists its models", seen, promised=True, needed=model is None))
     context = context_of(wire, recognised, chosen)
     session = Session(wire, kind, chosen.id, context)
     checks = CHECKS + (NATIVE if kind in ("tgi", "ollama") else ())

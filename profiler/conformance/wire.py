@@ -127,7 +127,9 @@ class Wire:
         """
         return self.post(f"{self.base_url}/chat/completions", body, headers)
 
-    def _ask(self, method: str, url: str, content: bytes | None, headers: Mapping[str, str]) -> Heard:
+    def _ask(
+        self, method: str, url: str, content: bytes | None, headers: Mapping[str, str], *, again: bool = True
+    ) -> Heard:
         import httpx
 
         sent_ns = time.monotonic_ns()
@@ -137,6 +139,9 @@ class Wire:
                 heard.status, heard.headers = response.status_code, dict(response.headers)
                 self._read(response, heard, sent_ns)
         except httpx.HTTPError as error:
+            if not heard.status and again and isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError):
+                # A server may close a connection between two requests, after an error of its own above all.
+                return self._ask(method, url, content, headers, again=False)
             if not heard.status:
                 raise explain_transport(error, url, self.timeout_s) from error
             heard.broken = f"the answer broke off: {error or type(error).__name__}"

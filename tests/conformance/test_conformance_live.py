@@ -119,6 +119,15 @@ def test_a_stream_that_is_held_back_until_its_end_is_seen(tmp_path, capsys):
     assert "proxy" in spread["means"]
 
 
+def test_a_model_that_is_named_need_not_be_listed(capsys):
+    """As with `transformers serve`: its list may be empty, and it answers all the same."""
+    with answering(200, b'{"object": "list", "data": []}') as base_url:
+        code, document, _ = examined(capsys, "--base-url", base_url, "--model", "mine")
+    models, chat = document["checks"][:2]
+    assert (models["state"], models["needed"], document["model"]) == ("deviates", False, "mine")
+    assert (code, chat["state"]) == (3, "deviates"), "this one does not answer"
+
+
 def test_several_tokens_a_chunk_are_seen(tmp_path, capsys):
     with serving(tmp_path, traits=("tokens-per-chunk=4",)) as base_url:
         _, document, _ = examined(capsys, "--base-url", base_url)

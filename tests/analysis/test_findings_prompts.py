@@ -86,6 +86,7 @@ def test_a_rewritten_history_is_named_where_it_happens_with_what_it_costs():
     found = only(explanation.findings, "prefix-break")
     assert found.where == "step 3 (model)"
     assert found.gain_ns == pytest.approx((480 - 32) * PRICE_MS * MS, rel=0.01)
+    assert found.evidence[0].note == "448 tokens read again"
     assert "prefix-cache" not in kinds(explanation.findings)
     (place,) = explanation.context.breaks
     assert (place.position, place.kept_messages, place.previous_messages, place.at_chars) == (3, 1, 4, 120)

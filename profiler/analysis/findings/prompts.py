@@ -68,7 +68,6 @@ def prefix_break(inquiry: Inquiry) -> Iterator[Finding]:
         return
     calls = inquiry.calls
     broken = (calls["broken"] & ~calls["unrelated"] & calls["kept_messages"].notna()).to_numpy(dtype=bool)
-    prompt = numbers(calls["prompt"])
     reread = np.where(broken, np.nan_to_num(reread_tokens(calls)), 0.0)
     spent = inquiry.sooner(_time_of(reread, inquiry, context.cost.per_token_ns), "prefill")
     gain = inquiry.gain(inquiry.per_chain(calls, spent))
@@ -96,7 +95,7 @@ def prefix_break(inquiry: Inquiry) -> Iterator[Finding]:
         "text) at the end.",
         where=concentrated(calls, spent, inquiry.rows) or where,
         phase="prefill",
-        evidence=evidence(calls, spent, lambda at: f"{count(prompt[at])} tokens read again"),
+        evidence=evidence(calls, spent, lambda at: f"{count(float(reread[at]))} tokens read again"),
     )
 
 

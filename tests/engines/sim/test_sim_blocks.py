@@ -1,7 +1,7 @@
 """KV blocks and the prefix cache, rule by rule, and under arbitrary use."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -175,4 +175,5 @@ class AnyUse(RuleBasedStateMachine):
         assert self.live or self.blocks.used == 0
 
 
+AnyUse.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 TestAnyUse = AnyUse.TestCase

@@ -235,13 +235,16 @@ def _engine_and_agent(
 
     if engine_options.base_url is None:
         model = expected_model(engine_options)
-        _point_clients(environ, f"http://127.0.0.1:{engine_options.port}/v1", model, engine_options.api_key)
+        expected = engine_options.sim.dialect if engine_options.backend == "sim" else None
+        address = f"http://127.0.0.1:{engine_options.port}/v1"
+        _point_clients(environ, address, model, engine_options.api_key, server=expected)
     first = None if model is None else load
     log_path = folder / "engine.log"
     try:
         with open_engine(engine_options, log_path=log_path, progress=note, meanwhile=first) as engine:
-            _point_clients(environ, engine.info.base_url, engine.info.model, engine_options.api_key)
-            if engine.info.model != model:
+            info = engine.info
+            _point_clients(environ, info.base_url, info.model, engine_options.api_key, server=info.server)
+            if info.model != model:
                 load()
             yield engine, loaded[-1]
     finally:
@@ -262,14 +265,17 @@ def _objects_uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _point_clients(environ: MutableMapping[str, str], base_url: str, model: str, key: str | None) -> None:
+def _point_clients(
+    environ: MutableMapping[str, str], base_url: str, model: str, key: str | None, *, server: str | None
+) -> None:
     """Tell the agent's clients where the engine is, the way they are told anyway."""
     from profiler.engines.url import unversioned
 
     environ["OPENAI_BASE_URL"] = environ["OPENAI_API_BASE"] = base_url
     environ["OPENAI_API_KEY"] = key or "EMPTY"
     environ["OPENAI_MODEL"] = model
-    environ["OLLAMA_HOST"] = unversioned(base_url)  # for clients of its own API; nothing else looks at it
+    if server == "ollama":  # an agent on another server may use an Ollama beside it
+        environ["OLLAMA_HOST"] = unversioned(base_url)
     if any(f"//{host}" in base_url for host in ("127.", "localhost", "[::1]")):
         for name in ("NO_PROXY", "no_proxy"):
             environ[name] = ",".join(filter(None, [environ.get(name), "127.0.0.1", "localhost", "::1"]))

@@ -117,7 +117,10 @@ def test_an_agent_of_ollamas_own_api_is_recorded_with_the_load_of_a_cold_model(b
         assert call.attributes[sc.ENGINE_SOURCE] == "ollama.durations"
         assert call.attributes[sc.ENGINE_DECODE_NS] > 0
         assert call.attributes[sc.OUTPUT_TOKENS] > 0
+    loads = [call.attributes[sc.ENGINE_LOAD_NS] for call in made]
+    assert loads[0] >= 10_000_000 > max(loads[1:]), "the profile's model takes 10 ms to load, once"
     chain = json.loads(bench.run("report", "out", "--format", "json").out)["chains"][0]
+    assert chain["load_ns"] >= loads[0] - 2_000, "less the gaps between phases"
     names = ("framework", "client", "load", "queue", "prefill", "decode", "inference", "delivery", "tool", "retry")
     assert sum(chain[f"{name}_ns"] for name in (*names, "unaccounted")) == chain["e2e_ns"]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -64,3 +66,8 @@ def choose_tasks(tasks: Sequence[Task], wanted: Sequence[str]) -> list[Task]:
             hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(sorted(known)[:20])}"
             raise UsageError(f"no task {task_id!r}", remedy=hint)
     return [task for task in tasks if not wanted or task.id in wanted]
+
+
+def task_digests(tasks: Sequence[Task]) -> dict[str, str]:
+    """Of each task's input a digest, by which runs can tell that one id asks two things."""
+    return {task.id: hashlib.sha256(json.dumps(task.input, sort_keys=True).encode()).hexdigest()[:16] for task in tasks}

@@ -15,6 +15,7 @@ pytest_plugins = ["pytester"]
 LIVE = (
     "test_ab",
     "test_backend",
+    "test_comparison_in_browser",
     "test_conformance_live",
     "test_engine_command",
     "test_engine_process",

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from profiler.errors import DataError, UsageError
-from profiler.tasks import Task, choose_tasks, load_tasks
+from profiler.tasks import Task, choose_tasks, load_tasks, task_digests
 
 
 def load(tmp_path, content):
@@ -127,3 +127,9 @@ def test_at_most_twenty_ids_are_listed():
     with pytest.raises(UsageError) as caught:
         choose_tasks(tasks, ["zzz"])
     assert caught.value.remedy.count(",") == 19
+
+
+def test_a_digest_tells_what_is_asked_whatever_the_order_of_keys():
+    one, same, other = (Task(id="t", input=value) for value in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1, "b": 3}))
+    assert task_digests([one]) == task_digests([same])
+    assert task_digests([one]) != task_digests([other])

@@ -74,7 +74,7 @@ def _clocks(repairs: pd.DataFrame) -> Iterator[str]:
     if not moved:
         return
     least, most = sorted((min(moved, key=abs), max(moved, key=abs)), key=abs)
-    by = " to ".join(dict.fromkeys(map(_seconds, (least, most))))
+    by = _seconds(least) if least == most else f"{_seconds(least)} to {_seconds(most)}"
     chains = "1 chain" if len(moved) == 1 else f"{len(moved)} chains"
     yield (
         f"another host's clock differs: its spans are moved by {by} in {chains}, the least that fits them into "

@@ -22,6 +22,8 @@ _COMMANDS = {
     "run": ("profiler.cli.run", "run", "Run an agent's chains on an engine, record them, report."),
     "report": ("profiler.cli.report", "report", "Print the report of a recorded run again."),
     "compare": ("profiler.cli.compare", "compare", "Compare runs: how much slower, and where that comes from."),
+    "check": ("profiler.cli.check", "check", "Hold a run to limits and to a baseline: the gate for CI."),
+    "baseline": ("profiler.cli.baseline", "baseline", "Keep runs as baselines, small enough to commit."),
     "ab": ("profiler.cli.ab", "ab", "Measure two engines, flags, agents or revisions interleaved."),
     "export": ("profiler.cli.export", "export", "Send a run to Jaeger or a collector, or write it in another format."),
     "import": ("profiler.cli.import_", "import_", "Make a run of traces from Jaeger or from a file."),

@@ -207,21 +207,21 @@ class _Progress:
 
 def _report(folder: Path, measured: Measured, margin: float, budget: int, output: str) -> int:
     """The comparison of both runs, and the verdict."""
-    from profiler.cli.compare import compare_runs, load_sides, render
+    from profiler.cli.compare import compare_sides, load_side, render
     from profiler.compare.sameness import KINDS
     from profiler.stats.paired import Verdict
 
     for name, failures in zip("AB", measured.failures, strict=True):
         if failures:
             note(f"side {name}: {len(failures)} chains failed, the first of {failures[0]}")
-    base, candidate = loaded = load_sides([folder / "a", folder / "b"])
-    compared = compare_runs(base, candidate, frozenset(KINDS))  # that the sides differ is what they are for
+    sides = [load_side(folder / name).recorded for name in "ab"]
+    compared = compare_sides(*sides, frozenset(KINDS))  # that the sides differ is what they are for
     words = _verdict_words(measured, margin, budget)
     if output == "json":
         note(words)
     else:
         click.echo(f"**{words}**\n" if output == "markdown" else f"{words}\n")
-    click.echo(render(loaded, [compared], output), nl=False)
+    click.echo(render(sides, [compared], output), nl=False)
     note(
         f"both runs kept in {shown_path(folder)}; again: profiler compare {shown_path(folder)}/a {shown_path(folder)}/b"
     )

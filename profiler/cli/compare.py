@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from profiler.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from profiler.compare.comparison import Comparison, Recorded
+    from profiler.compare.sameness import Difference
     from profiler.store.reader import LoadedRun
 
 # kind -> what it lets through: `profiler.compare.sameness.KINDS`, which takes pandas to import.
@@ -39,6 +41,8 @@ Examples:
       short, for a pull request
   profiler compare traces/vllm traces/sglang --allow engine,flags
       runs that differ in more than the agent's code are refused unless told
+  profiler compare traces/main traces/branch --format html --output comparison.html
+      both waterfalls on one scale
   profiler compare traces/main traces/a traces/b --format json | jq '.comparisons[].headline'"""
 )
 @click.argument("base", metavar="BASE", type=click.Path(path_type=Path), shell_complete=complete_run)
@@ -61,17 +65,17 @@ Examples:
 @click.option(
     "--format",
     "output",
-    type=click.Choice(["terminal", "markdown", "json"]),
+    type=click.Choice(["terminal", "html", "markdown", "json"]),
     default="terminal",
     show_default=True,
-    help="markdown: short, for a pull request. json: all figures for programs.",
+    help="html: one file with both waterfalls. markdown: short, for a pull request. json: all figures for programs.",
 )
 @click.option(
     "--output",
     "target",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="File. Default: stdout (-).",
+    help="File. Default: comparison.html in the candidate's folder for html, else stdout (-).",
 )
 @click.option("--all", "everything", is_flag=True, help="All differences and trajectories (terminal, markdown).")
 @click.option("--force", is_flag=True, help="Overwrite files that are no reports of ours.")
@@ -89,76 +93,106 @@ def compare(
 ) -> int:
     """Show how much slower or faster CANDIDATE is than BASE, and where that comes from.
 
-    Both are runs: folders, or files of OTLP JSON lines. Chains are paired by task. Runs that differ in more than what
-    was changed are refused, with every difference named (exit code 3). This shows; `profiler check` decides.
+    Both are runs (folders, or files of OTLP JSON lines) or baselines, by name. Chains are paired by task. Runs that
+    differ in more than what was changed are refused, with every difference named (exit code 3). This shows;
+    `profiler check` decides.
     """
     from profiler.cli.output import put
 
+    if output == "html" and len(candidates) > 1:
+        raise UsageError("html shows one candidate beside the base", remedy="give one, or another --format")
     _check_not_twice(base, candidates)
-    loaded = load_sides([base, *candidates], use_cache=not no_cache)
-    compared = [compare_runs(loaded[0], each, allow) for each in loaded[1:]]
-    put(render(loaded, compared, output, everything=everything, plain=target is not None), target, force=force)
+    loaded = [load_side(path, use_cache=not no_cache) for path in (base, *candidates)]
+    compared = [compare_sides(loaded[0].recorded, each.recorded, allow) for each in loaded[1:]]
+    if output != "html":
+        sides = [each.recorded for each in loaded]
+        put(render(sides, compared, output, everything=everything, plain=target is not None), target, force=force)
+        return 0
+    from profiler.cli.comparing import write_comparison_html
+
+    first, second = loaded[0].run, loaded[1].run
+    if first is None or second is None:
+        raise UsageError("html draws chains, and a baseline has no spans", remedy="choose another --format")
+    write_comparison_html(first, second, compared[0], target, force=force)
     return 0
 
 
-def load_sides(paths: Sequence[Path], *, use_cache: bool = True) -> list[LoadedRun]:
-    """Each run, with chains in it.
+@dataclass(frozen=True)
+class Loaded:
+    """A run, or a baseline, of which there are no spans."""
+
+    recorded: Recorded
+    run: LoadedRun | None
+
+
+def load_side(path: Path, *, use_cache: bool = True) -> Loaded:
+    """A run's folder, a file of spans, or a baseline: its folder, or its name below `traces/baselines`.
 
     Raises:
-        DataError: there is no run, or it cannot be read, or has no finished chain.
+        DataError: there is none, or it cannot be read, or has no finished chain.
     """
+    from profiler.compare.comparison import Recorded
+    from profiler.store.baseline import FOLDER, is_baseline, load_baseline
     from profiler.store.reader import load_run
 
-    found = []
-    for path in paths:
-        run = load_run(path, use_cache=use_cache)
-        if run.tables.chains.empty:
-            raise DataError(f"{path} has no finished chain", remedy="; ".join(run.notes) or "measure it again")
-        found.append(run)
-    return found
+    if not path.exists() and is_baseline(FOLDER / path):
+        path = FOLDER / path
+    if is_baseline(path):
+        manifest, tables = load_baseline(path)
+        return Loaded(Recorded(str(path), tables, manifest), None)
+    run = load_run(path, use_cache=use_cache)
+    if run.tables.chains.empty:
+        raise DataError(f"{path} has no finished chain", remedy="; ".join(run.notes) or "measure it again")
+    return Loaded(Recorded(str(run.path), run.tables, run.manifest), run)
 
 
-def recorded(run: LoadedRun) -> Recorded:
-    """A run as it enters a comparison."""
-    from profiler.compare.comparison import Recorded
-
-    return Recorded(str(run.path), run.tables, run.manifest)
-
-
-def compare_runs(base: LoadedRun, candidate: LoadedRun, allow: frozenset[str]) -> Comparison:
-    """Compare two runs.
+def check_comparable(base: Recorded, candidate: Recorded, allow: frozenset[str]) -> None:
+    """Raises what keeps two runs from being compared.
 
     Raises:
-        DataError: they are one run, differ in what is not allowed, or share no task with a chain that ended well.
+        DataError: they are one run, or differ in what is not allowed.
     """
-    from profiler.compare.comparison import compare as compare_recorded
     from profiler.compare.comparison import same_chains
     from profiler.compare.sameness import differences, refused
 
-    one, other = recorded(base), recorded(candidate)
-    if (number := same_chains(one.tables, other.tables)) > 0:
+    if (number := same_chains(base.tables, candidate.tables)) > 0:
         raise DataError(
-            f"{base.path} and {candidate.path} have {number} chains in common: they are the same run, or parts of it",
+            f"{base.name} and {candidate.name} have {number} chains in common: they are the same run, or parts of it",
             remedy="measure the candidate anew: a run compared with itself shows nothing",
         )
-    against = refused(differences(one.manifest, other.manifest, (one.tasks, other.tasks)), allow)
-    if against:
-        raise incomparable(base.path, candidate.path, against)
-    comparison = compare_recorded(one, other)
+    found = differences(base.manifest, candidate.manifest, (base.tasks, candidate.tasks))
+    if against := refused(found, allow):
+        raise incomparable(base.name, candidate.name, against)
+
+
+def compare_sides(base: Recorded, candidate: Recorded, allow: frozenset[str]) -> Comparison:
+    """Compare two runs.
+
+    Raises:
+        DataError: they must not be compared, or share no task with a chain that ended well.
+    """
+    from profiler.compare.comparison import compare as compare_recorded
+
+    check_comparable(base, candidate, allow)
+    comparison = compare_recorded(base, candidate)
     if not comparison.tasks:
-        raise DataError(
-            f"there is no task of which both {base.path} and {candidate.path} have a chain that ended well",
-            remedy="\n".join(_why_none(comparison)) or "measure both with the same tasks",
-        )
+        raise nothing_shared(comparison)
     return comparison
 
 
-def incomparable(base: Path, candidate: Path, against: Sequence[object]) -> DataError:
+def nothing_shared(comparison: Comparison) -> DataError:
+    """The error of runs without a pair of chains."""
+    return DataError(
+        f"there is no task of which both {comparison.base} and {comparison.candidate} have a chain that ended well",
+        remedy="\n".join(_why_none(comparison)) or "measure both with the same tasks",
+    )
+
+
+def incomparable(base: str, candidate: str, against: Sequence[Difference]) -> DataError:
     """The error that names every difference and what would let it through."""
-    from profiler.compare.sameness import Difference
     from profiler.report.comparison_words import difference_words
 
-    found = [each for each in against if isinstance(each, Difference)]
+    found = list(against)
     kinds = ",".join(dict.fromkeys(each.kind for each in found))
     more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
     return DataError(
@@ -177,7 +211,7 @@ def _why_none(comparison: Comparison) -> list[str]:
 
 
 def render(
-    loaded: Sequence[LoadedRun],
+    sides: Sequence[Recorded],
     compared: Sequence[Comparison],
     output: str,
     *,
@@ -187,7 +221,7 @@ def render(
     """Comparisons of the first run with each of the others, in one of the formats that are text."""
     from profiler.report.comparison_words import remarks, title_words
 
-    base, *others = loaded
+    base, *others = sides
     told = [remarks(each, (base.manifest, other.manifest)) for each, other in zip(compared, others, strict=True)]
     titles = [title_words(base.manifest, other.manifest) for other in others]
     if output == "json":

@@ -119,12 +119,12 @@ def begin(receiver: SpanReceiver | None, recorder: Recorder, writer: RunWriter, 
 
 def settle(receiver: SpanReceiver | None, engine: Engine, manifest: Manifest, *, broken_off: bool) -> None:
     """Wait for the last spans, for a limited time, and write the account into the manifest."""
-    if receiver is None or (engine.info.managed and not engine.info.sends_spans):
+    if receiver is None:
         return
     if broken_off:
         limit = LAST_SPANS_BROKEN_OFF_S
     elif engine.info.managed:
-        limit = LAST_SPANS_S
+        limit = LAST_SPANS_S if engine.info.sends_spans else 0.0
     else:
         limit = LAST_SPANS_ATTACHED_S
         note(f"waiting up to {limit:g} s for the engine's last spans")

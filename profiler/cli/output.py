@@ -19,6 +19,8 @@ MARKS = (
     b'name="generator" content="agent-chain-profiler',
     b'"format": "profiler-report"',
     b'"format": "profiler-comparison"',
+    b'"format": "profiler-check"',
+    b'<testsuite name="agent-chain-profiler"',
     b"<!-- agent-chain-profiler",
 )
 

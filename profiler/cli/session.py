@@ -393,6 +393,7 @@ def _manifest(
     from profiler import __version__
     from profiler.record import facts
     from profiler.store.manifest import Counts, Manifest
+    from profiler.tasks import task_digests
 
     flags = {
         name: str(value) if isinstance(value, Path) else value
@@ -407,7 +408,7 @@ def _manifest(
         agent={"name": agent.name, "path": str(agent.path), "kind": agent.kind},
         engine=dataclasses.asdict(engine.info),
         script=pinned.facts() if pinned else None,
-        tasks={"ids": [task.id for task in tasks], "count": len(tasks)},
+        tasks={"ids": [task.id for task in tasks], "count": len(tasks), "digests": task_digests(tasks)},
         flags=flags,
         host=facts.host(),
         git=facts.git(agent.path.resolve().parent),

@@ -20,6 +20,7 @@ from profiler.analysis.measured import numbers
 from profiler.analysis.phases import PHASES
 from profiler.compare.rows import RowKey, Rows
 from profiler.compare.sides import Side
+from profiler.stats.multiplicity import false_discovery
 from profiler.stats.paired import Shift, shift_of_counts
 
 LEAST_SHARE: Final = 0.005  # of the base's chain time: smaller differences are nobody's business
@@ -96,13 +97,12 @@ def blame_of(base: Rows, candidate: Rows) -> tuple[Blame, ...]:
 
 
 def _adjusted(shifts: Sequence[Shift]) -> Sequence[float | None]:
-    from scipy import stats
-
     sides = [(each.p_more, each.p_fewer) for each in shifts]
-    known = [min(1.0, 2 * min(p, q)) for p, q in sides if p is not None and q is not None]
-    if len(known) < len(sides) or not known:
-        return [None] * len(sides)  # of one task, where nothing tells how much differences vary
-    return [float(q) for q in stats.false_discovery_control(known)]
+    tested = {
+        str(number): None if more is None or fewer is None else min(1.0, 2 * min(more, fewer))
+        for number, (more, fewer) in enumerate(sides)
+    }
+    return list(false_discovery(tested).values())
 
 
 def _mean_over_tasks(rows: Rows) -> np.ndarray:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-_MIXED = 0.5  # of the shorter run's time must lie within the other one's
+from profiler.stats.drift import were_interleaved
+
 _AT_ONCE = 0.05  # of the chains may overlap one of the other run
 
 
@@ -27,9 +28,8 @@ def order_of(base: pd.DataFrame, candidate: pd.DataFrame) -> Order:
     starts = [side["start_ns"].to_numpy() for side in (base, candidate)]
     ends = [begun + side["e2e_ns"].to_numpy() for begun, side in zip(starts, (base, candidate), strict=True)]
     common = min(end.max() for end in ends) - max(begun.min() for begun in starts)
-    shorter = min(end.max() - begun.min() for begun, end in zip(starts, ends, strict=True))
     return Order(
-        interleaved=bool(common > 0 and common >= _MIXED * shorter),
+        interleaved=were_interleaved(starts[0].tolist(), starts[1].tolist()),
         apart_s=max(0.0, -float(common) / 1e9),
         at_once=_overlapping(starts, ends),
     )

@@ -21,7 +21,6 @@ from profiler.engines.model import Engine, EngineInfo, EngineOptions, Progress
 from profiler.engines.probe import probe, select_model
 from profiler.engines.process import SupervisedProcess
 from profiler.engines.startlog import death_report, phase, tail
-from profiler.engines.tracing import spans_endpoint
 from profiler.engines.vllm import Installation, Model
 from profiler.errors import EngineDied, EngineUnavailable, UsageError
 
@@ -167,7 +166,9 @@ def start(plan: Plan, progress: Progress) -> Engine:
 def start_on_port(plan: Plan, port: int, progress: Progress) -> Engine:
     """One attempt; on any failure, Ctrl-C included, the process is gone before this returns."""
     options = plan.options
-    spans = spans_endpoint(options, plan.installation, progress)
+    spans = options.spans_endpoint if plan.installation.spans else None
+    if options.spans_endpoint is not None and spans is None:
+        progress(f"no spans of the engine: {plan.installation.python} lacks opentelemetry-sdk and its OTLP exporters")
     command = vllm.build_command(
         plan.installation,
         plan.model,
@@ -198,7 +199,7 @@ def start_on_port(plan: Plan, port: int, progress: Progress) -> Engine:
     try:
         await_ready(plan, process, port, progress)
         startup_s = round(time.monotonic() - began, 2)
-        info = replace(managed_info(plan, port, command, startup_s), sends_spans=spans is not None)
+        info = managed_info(plan, port, command, startup_s)
     except BaseException:
         process.stop()
         raise
@@ -285,4 +286,5 @@ def managed_info(plan: Plan, port: int, command: list[str], startup_s: float) ->
         random_weights=plan.model.random_weights,
         in_band_metrics=installation.release >= vllm.IN_BAND_METRICS_SINCE,
         startup_s=startup_s,
+        sends_spans=plan.options.spans_endpoint is not None and installation.spans,
     )

@@ -15,7 +15,7 @@ from profiler.engines.launch import free_port, listens, refuse_taken_port
 from profiler.engines.model import Engine, EngineInfo, EngineOptions, Progress
 from profiler.engines.process import SupervisedProcess
 from profiler.engines.startlog import tail
-from profiler.engines.tracing import PROTOCOL_VARIABLE, spans_environment, without_tracing
+from profiler.engines.vllm import PROTOCOL_VARIABLE, spans_environment, without_tracing
 from profiler.errors import EngineDied, EngineUnavailable, UsageError
 
 POLL_S = 0.02

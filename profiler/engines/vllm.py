@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from profiler.engines.tracing import SPANS_FLAG, spans_environment, without_tracing
 from profiler.errors import EngineUnavailable, UsageError
 
 TINY = "tiny-random"
@@ -27,6 +26,10 @@ KV_BYTES_FLAG_SINCE = (0, 12, 0)
 UNI_EXECUTOR_SINCE = (0, 32, 0)
 QUIET_BY_DEFAULT_SINCE = (0, 10, 1)
 REDACTED = "<redacted>"
+
+PROTOCOL_VARIABLE = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
+SPAN_PROTOCOLS = ("http/protobuf", "grpc")
+SPAN_DELAY_MS = 100  # from the end of a request until its span is sent; OpenTelemetry's default is 5 s
 
 _ASK = """
 import importlib.metadata as m, json, platform
@@ -185,7 +188,7 @@ def build_command(
     if release >= IN_BAND_METRICS_SINCE:
         flags += ["--enable-per-request-metrics"]
     if spans_endpoint is not None:
-        flags += [SPANS_FLAG, spans_endpoint]
+        flags += ["--otlp-traces-endpoint", spans_endpoint]
     if release < QUIET_BY_DEFAULT_SINCE:
         flags += ["--disable-log-requests"]
     if model.max_model_len is not None:
@@ -254,6 +257,28 @@ def build_environment(
     if spans:
         return {**ours, **without_tracing(kept), **spans_environment(base)}
     return {**ours, **kept}
+
+
+def without_tracing(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables but those that say where spans go, which are sampled, and what trace the process is part of."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith("OTEL_") and name.lower() not in ("traceparent", "tracestate")
+    }
+
+
+def spans_environment(base: Mapping[str, str]) -> dict[str, str]:
+    """Variables for an engine that sends spans to this machine: over what the user prefers, HTTP otherwise."""
+    wanted = base.get(PROTOCOL_VARIABLE, "")
+    here = "127.0.0.1,localhost,::1"
+    proxies = {name: f"{base[name]},{here}" if base.get(name) else here for name in ("NO_PROXY", "no_proxy")}
+    return {
+        PROTOCOL_VARIABLE: wanted if wanted in SPAN_PROTOCOLS else SPAN_PROTOCOLS[0],
+        "OTEL_BSP_SCHEDULE_DELAY": str(SPAN_DELAY_MS),
+        "OTEL_SERVICE_NAME": "vllm",
+        **proxies,
+    }
 
 
 def redact(command: Sequence[str]) -> tuple[str, ...]:

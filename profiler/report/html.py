@@ -93,7 +93,7 @@ def render_html(
         "caveats": [safe(caveat, 600) for caveat in caveats],
         "manifest": _manifest_rows(manifest, explanation),
     }
-    return _page(safe(data["title"], 200), embedded(data))
+    return page_of(safe(data["title"], 200), embedded(data))
 
 
 def cleaned(value: Any) -> Any:
@@ -176,21 +176,21 @@ def _manifest_rows(manifest: Manifest | None, explanation: Explanation) -> list[
     return [[safe(name, 60), safe(str(value), 600)] for name, value in known if value not in (None, "", {}, [])]
 
 
-def _page(heading: str, data: str) -> str:
-    library, code, style, page = _assets()
-    policy = (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; "
-        f"script-src {_digest(library)} {_digest(code)}; style-src {_digest(style)}"
-    )
+def page_of(heading: str, data: str, *, template: str = "report.html", scripts: Sequence[str] = SCRIPTS) -> str:
+    """A page of ours with its data; what its template does not name (the library of charts) is not in it."""
+    pieces = _asset(template).split("%%")  # text, name, text, name …: what is put in is not looked at again
     parts = {
-        "policy": policy,
         "title": heading.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"),
-        "style": style,
+        "style": _asset("report.css"),
         "data": data,
-        "library": library,
-        "code": code,
+        "library": _asset("echarts/echarts.min.js"),
+        "code": _code(tuple(scripts)),
     }
-    pieces = page.split("%%")  # text, name, text, name …: what is put in is not looked at again
+    run = " ".join(_digest(parts[name]) for name in ("library", "code") if name in pieces[1::2])
+    parts["policy"] = (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; "
+        f"script-src {run}; style-src {_digest(parts['style'])}"
+    )
     pieces[1::2] = [parts[name] for name in pieces[1::2]]
     return "".join(pieces)
 
@@ -200,12 +200,11 @@ def _digest(text: str) -> str:
 
 
 @cache
-def _assets() -> tuple[str, str, str, str]:
-    folder = files("profiler.report") / "assets"
-    code = "\n".join((folder / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    return (
-        (folder / "echarts" / "echarts.min.js").read_text(encoding="utf-8"),
-        f'(() => {{\n"use strict";\n{code}\n}})();',
-        (folder / "report.css").read_text(encoding="utf-8"),
-        (folder / "report.html").read_text(encoding="utf-8"),
-    )
+def _asset(name: str) -> str:
+    return (files("profiler.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _code(scripts: tuple[str, ...]) -> str:
+    code = "\n".join(_asset(name) for name in scripts)
+    return f'(() => {{\n"use strict";\n{code}\n}})();'

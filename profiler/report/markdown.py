@@ -15,7 +15,7 @@ from profiler.store.manifest import Manifest
 
 MARK = "<!-- agent-chain-profiler report -->"  # by which a bot finds its own comment again
 _ACTIVE = re.compile(r"([\\`*_\[\]<>#|~$&])")
-_OF_WORDS = ("phase", "node", "step", "of a chain")
+_OF_WORDS = ("phase", "node", "step", "of a chain", "verdict", "metric", "why")
 _LINKING = re.compile(r"([@]|://|\bwww\.)")
 
 

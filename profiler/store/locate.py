@@ -22,7 +22,7 @@ def locate(path: Path) -> tuple[Manifest | None, Path]:
         if path.name == MANIFEST_FILE:
             return locate(path.parent)
         beside = path.parent / MANIFEST_FILE
-        return (_read_manifest(beside) if path.name == SPANS_FILE and beside.exists() else None), path
+        return (read_manifest(beside) if path.name == SPANS_FILE and beside.exists() else None), path
     if not path.is_dir():
         raise DataError(f"no run at {path}", remedy="give the folder that profiler run printed")
     if not (path / SPANS_FILE).exists():
@@ -31,7 +31,7 @@ def locate(path: Path) -> tuple[Manifest | None, Path]:
         raise DataError(f"{path} is not a run: it has no {SPANS_FILE}", remedy=hint)
     manifest = path / MANIFEST_FILE
     _refuse_pipes(path / SPANS_FILE)
-    return (_read_manifest(manifest) if manifest.exists() else None), path / SPANS_FILE
+    return (read_manifest(manifest) if manifest.exists() else None), path / SPANS_FILE
 
 
 def _refuse_pipes(path: Path) -> None:
@@ -40,7 +40,12 @@ def _refuse_pipes(path: Path) -> None:
         raise DataError(f"{path} is not a regular file", remedy="copy what comes out of it into one")
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """A run's manifest.
+
+    Raises:
+        DataError: it is none, of a newer format, or cannot be read.
+    """
     _refuse_pipes(path)
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))

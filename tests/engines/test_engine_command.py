@@ -3,15 +3,13 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from profiler.engines import EngineOptions, vllm
+from profiler.engines import vllm
 from profiler.engines.hardware import computes_bfloat16
 from profiler.engines.launch import free_port, refuse_taken_port, tiny_folder
-from profiler.engines.tracing import spans_endpoint
 from profiler.engines.vllm import (
     Installation,
     Model,
@@ -94,67 +92,6 @@ def test_random_weights_are_seeded_dummies():
     words = command(cpu())
     assert (pair(words, "--load-format"), pair(words, "--seed")) == ("dummy", "7")
     assert "--load-format" not in command(cpu(), REAL)
-
-
-RECEIVER = "http://127.0.0.1:1234/v1/traces"
-
-
-def test_spans_are_sent_only_where_somebody_takes_them():
-    assert "--otlp-traces-endpoint" not in command(cpu())
-    assert pair(command(cpu(), spans_endpoint=RECEIVER), "--otlp-traces-endpoint") == RECEIVER
-
-
-def test_an_engine_that_sends_spans_sends_all_of_them_soon_and_as_itself():
-    of_the_agent = {
-        "OTEL_SDK_DISABLED": "true",
-        "OTEL_TRACES_SAMPLER": "always_off",
-        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4317",
-        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=secret",
-        "OTEL_SERVICE_NAME": "my-agent",
-        "OTEL_BSP_SCHEDULE_DELAY": "60000",
-        "traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01",
-        "TRACESTATE": "a=b",
-        "HTTP_PROXY": "http://proxy:3128",
-        "NO_PROXY": "intern",
-        "HOME": "/root",
-    }
-    found = build_environment(cpu(), TINY, base=of_the_agent, cores=2, memory_gib=20, spans=True)
-    telling = {name: value for name, value in found.items() if name.startswith("OTEL_") or "trace" in name.lower()}
-    assert telling == {
-        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
-        "OTEL_BSP_SCHEDULE_DELAY": "100",
-        "OTEL_SERVICE_NAME": "vllm",
-    }
-    assert found["NO_PROXY"] == "intern,127.0.0.1,localhost,::1"
-    assert (found["HOME"], found["HTTP_PROXY"]) == ("/root", "http://proxy:3128")
-    assert environment(cpu(), base=of_the_agent)["OTEL_SERVICE_NAME"] == "my-agent"
-
-
-@pytest.mark.parametrize(
-    ("wanted", "taken"), [("grpc", "grpc"), ("http/protobuf", "http/protobuf"), ("http/json", "http/protobuf")]
-)
-def test_spans_go_over_the_protocol_that_the_user_prefers_if_the_engine_knows_it(wanted, taken):
-    base = {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": wanted}
-    found = build_environment(cpu(), TINY, base=base, cores=2, memory_gib=20, spans=True)
-    assert found["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"] == taken
-
-
-@pytest.mark.parametrize(
-    ("given", "endpoint", "said"),
-    [
-        ({}, RECEIVER, []),
-        ({"spans_endpoint": None}, None, []),
-        ({"spans": False}, None, ["lacks opentelemetry-sdk"]),
-        ({"extra_args": ("--otlp-traces-endpoint=http://jaeger:4317",)}, None, ["go where --otlp-traces-endpoint"]),
-        ({"extra_args": ("--otlp-traces-endpoint", "http://jaeger:4317")}, None, ["go where --otlp-traces-endpoint"]),
-    ],
-)
-def test_where_spans_go_is_the_users_say_and_needs_what_sends_them(given, endpoint, said):
-    notes, given = [], dict(given)
-    installation = replace(cpu(), spans=given.pop("spans", True))
-    options = EngineOptions(**{"spans_endpoint": RECEIVER, **given})
-    assert spans_endpoint(options, installation, notes.append) == endpoint
-    assert [part in note for part, note in zip(said, notes, strict=True)] == [True] * len(said)
 
 
 def test_the_users_arguments_come_last():

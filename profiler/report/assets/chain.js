@@ -5,17 +5,6 @@ const ALL = DATA.chains.map((row) => Object.fromEntries(COLUMNS.map((name, at) =
 const CHAINS = ALL.filter((chain) => chain.id in DATA.pictures);
 const MOST_LISTED = 300;
 
-// Takes a packed picture apart: see `Packer`.
-function unpacked(chain) {
-  const packed = DATA.pictures[chain.id];
-  const groups = (flat, size) => Array.from({ length: flat.length / size }, (_, at) => flat.slice(at * size, (at + 1) * size));
-  const rows = packed.rows.map(([kind, depth, name, start, lasts, span, pieces, facts = [], failed = ""]) => ({
-    kind: DATA.kinds[kind], depth, name: DATA.names[name], start, lasts, span, pieces: groups(pieces, 3), failed,
-    facts: Object.fromEntries(DATA.facts.map((fact, at) => [fact, facts[at]])),
-  }));
-  return { rows, path: groups(packed.path, 4), left_out: packed.left_out, total: chain.e2e / 1000 };
-}
-
 const SORTS = {
   "slowest first": (one, other) => other.e2e - one.e2e,
   "fastest first": (one, other) => one.e2e - other.e2e,
@@ -116,7 +105,7 @@ class Chains {
       + `${chain.error ? ` (${chain.error})` : ""}, trace `, el("code", {}, chain.id), DATA.viewer ? [" ", el("a", {
         href: `${DATA.viewer}/trace/${encodeURIComponent(chain.id)}`, target: "_blank", rel: "noopener noreferrer",
       }, "in Jaeger")] : []));
-    const picture = unpacked(chain);
+    const picture = unpacked(DATA.pictures[chain.id], chain.e2e / 1000);
     this.waterfall.show(picture, span ? picture.rows.findIndex((row) => row.span === span) : -1);
     this.table.replaceChildren(this.rowsTable(picture));
     return true;

@@ -46,11 +46,6 @@ function tooltip(colors, formatter, trigger = "axis") {
   };
 }
 
-const short = (text, length = 26) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
-
-// `20 ms` and `1.2 s` where a figure reads `20.0 ms` and `1.20 s`.
-const roundDuration = (value) => duration(value).replace(/(\.\d*?)0+(?= )/, "$1").replace(/\.(?= )/, "");
-
 function timeAxis(colors, extra = {}) {
   return {
     type: "value", axisLabel: { color: colors.soft, formatter: roundDuration, hideOverlap: true },

@@ -58,6 +58,11 @@ function count(value) {
   return Number.isInteger(value) || Math.abs(value) >= 100 ? Math.round(value).toLocaleString("en-US") : value.toFixed(1);
 }
 
+const short = (text, length = 26) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
+
+// `20 ms` and `1.2 s` where a figure reads `20.0 ms` and `1.20 s`.
+const roundDuration = (value) => duration(value).replace(/(\.\d*?)0+(?= )/, "$1").replace(/\.(?= )/, "");
+
 const plural = (value, noun) => `${count(value)} ${noun}${value === 1 ? "" : "s"}`;
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);

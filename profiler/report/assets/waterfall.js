@@ -4,10 +4,21 @@ const ROW = 22;
 const BAR = 14;
 const HEAD = 54;
 
+// Takes a packed picture apart: see `Packer`.
+function unpacked(packed, total) {
+  const groups = (flat, size) => Array.from({ length: flat.length / size }, (_, at) => flat.slice(at * size, (at + 1) * size));
+  const rows = packed.rows.map(([kind, depth, name, start, lasts, span, pieces, facts = [], failed = ""]) => ({
+    kind: DATA.kinds[kind], depth, name: DATA.names[name], start, lasts, span, pieces: groups(pieces, 3), failed,
+    facts: Object.fromEntries(DATA.facts.map((fact, at) => [fact, facts[at]])),
+  }));
+  return { rows, path: groups(packed.path, 4), left_out: packed.left_out, total };
+}
+
 class Waterfall {
-  // `onRow(row or null)` is told which row is looked at.
-  constructor(onRow) {
+  // `onRow(row or null)` is told which row is looked at; `name` begins the ids of its rows.
+  constructor(onRow, name = "wf") {
     this.onRow = onRow;
+    this.name = name;
     this.head = el("div", { class: "wf-head" });
     this.body = el("div", { class: "wf-body" });
     this.status = el("p", { class: "wf-status", "aria-live": "polite" });
@@ -121,7 +132,7 @@ class Waterfall {
     const room = Math.floor((this.labels - indent - 6) / 6.6);
     const said = `${NAMES_OF_KINDS[row.kind]}${row.name}`;
     return svg("g", {
-      class: `wf-row ${row.kind}${row.failed ? " failed" : ""}`, id: `wf-row-${at}`, role: "option", "data-row": at,
+      class: `wf-row ${row.kind}${row.failed ? " failed" : ""}`, id: `${this.name}-row-${at}`, role: "option", "data-row": at,
       "aria-label": `${said}, ${duration(row.lasts * 1e3)}${row.failed ? ", failed" : ""}`,
       onpointerenter: () => this.look(at),
     },
@@ -153,7 +164,7 @@ class Waterfall {
       row.classList.toggle("selected", chosen);
       row.setAttribute("aria-selected", chosen);
     }
-    if (this.selected >= 0) this.box.setAttribute("aria-activedescendant", `wf-row-${this.selected}`);
+    if (this.selected >= 0) this.box.setAttribute("aria-activedescendant", `${this.name}-row-${this.selected}`);
     else this.box.removeAttribute("aria-activedescendant");
   }
 

@@ -1,0 +1,154 @@
+"""`profiler check`: hold a run to limits and to a baseline; the gate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from profiler.cli.compare import ALLOWED, allowed_kinds
+from profiler.cli.report import complete_run
+from profiler.errors import EXIT_OK, EXIT_REGRESSION, UsageError
+
+if TYPE_CHECKING:
+    from profiler.cli.budget_file import Budgets
+    from profiler.compare.comparison import Recorded
+    from profiler.report.check import Checked
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  profiler check traces/branch
+      by profiler.toml, or [tool.profiler.check] of pyproject.toml
+  profiler check traces/branch --against main --junit report.xml
+      main: a baseline that `profiler baseline set main RUN` made, or a run's folder
+  profiler check traces/branch --cannot-tell fail --format json | jq .verdict
+\b
+Exit codes: 0 not regressed (or cannot tell, unless that fails), 1 regressed, 2 usage, 3 incomparable data."""
+)
+@click.argument("path", metavar="RUN", type=_PATH, shell_complete=complete_run)
+@click.option("--against", metavar="RUN|BASELINE", help="What margins are against. [default: against of the file]")
+@click.option("--config", metavar="FILE", type=_PATH, help="Limits and margins. [default: the project's profiler.toml]")
+@click.option(
+    "--cannot-tell",
+    type=click.Choice(["pass", "fail"]),
+    help='What "cannot tell" does to the exit code. [default: cannot-tell of the file, else pass]',
+)
+@click.option(
+    "--allow",
+    metavar="KIND[,KIND]",
+    multiple=True,
+    callback=allowed_kinds,
+    help=f"Compare although run and baseline differ in this: {', '.join(ALLOWED)}.",
+)
+@click.option(
+    "--format",
+    "output",
+    type=click.Choice(["terminal", "markdown", "json"]),
+    default="terminal",
+    show_default=True,
+    help="markdown: for a pull request. json: for programs.",
+)
+@click.option("--output", "target", metavar="PATH", type=_PATH, help="File. Default: stdout (-).")
+@click.option("--junit", metavar="FILE", type=_PATH, help="Write the verdicts as JUnit XML, too.")
+@click.option("--force", is_flag=True, help="Overwrite files that are no reports of ours.")
+def check(
+    path: Path,
+    against: str | None,
+    config: Path | None,
+    cannot_tell: str | None,
+    allow: frozenset[str],
+    output: str,
+    target: Path | None,
+    junit: Path | None,
+    *,
+    force: bool,
+) -> int:
+    """Hold RUN to limits, and to a baseline by margins. Three verdicts: regressed, not regressed, cannot tell.
+
+    On GitHub Actions it also annotates, and adds to the step's summary.
+    """
+    from profiler.cli.budget_file import find_budgets, load_budgets
+    from profiler.cli.compare import load_side
+    from profiler.cli.output import put
+    from profiler.report.check import render_check, render_check_json, render_check_markdown, render_junit
+
+    budgets = load_budgets(config or find_budgets(Path.cwd()))
+    run = load_side(path).recorded
+    named = against or budgets.against
+    if budgets.margins and named is None:
+        raise UsageError(
+            f"{budgets.path} has margins, and there is nothing to hold the run against",
+            remedy="give --against RUN or a baseline's name, or set against in the file",
+        )
+    base = load_side(Path(named)).recorded if named is not None else None
+    checked = judge(run, base, budgets, cannot_tell or budgets.cannot_tell, allow)
+    written = {"terminal": render_check, "markdown": render_check_markdown, "json": render_check_json}
+    put(written[output](checked), target, force=force)
+    if junit is not None:
+        put(render_junit(checked), junit, force=force)
+    _tell_github(checked, os.environ)
+    return EXIT_OK if checked.passed else EXIT_REGRESSION
+
+
+def judge(run: Recorded, base: Recorded | None, budgets: Budgets, cannot_tell: str, allow: frozenset[str]) -> Checked:
+    """Every limit, every margin, failed chains and the trajectory.
+
+    Raises:
+        DataError: run and baseline must not be compared, or share no task.
+    """
+    from profiler.cli.compare import check_comparable, nothing_shared
+    from profiler.compare.budgets import Limit, doubted, judge_limit, judge_margins, judge_trajectory
+    from profiler.report.check import Checked
+    from profiler.report.comparison_words import amount, change_lines, remarks
+
+    limits = list(budgets.limits)
+    if not any(each.metric == "failed_chains" for each in limits):
+        limits.append(Limit("failed_chains", at_most=0.0))
+    busy = ["the run"] if run.manifest is not None and run.manifest.suspect else []
+    judged = [doubted(judge_limit(each, run, amount), busy) for each in limits]
+    comparison, said = None, list(_doubts(run))
+    if base is not None:
+        check_comparable(base, run, allow)
+        of_margins, comparison = judge_margins(budgets.margins, base, run, drift=budgets.drift)
+        if not comparison.tasks:
+            raise nothing_shared(comparison)
+        if not comparison.order.interleaved:
+            busy += ["the baseline"] if base.manifest is not None and base.manifest.suspect else []
+            of_margins = [doubted(each, busy) for each in of_margins]
+        judged = [*of_margins, *judged]
+        said = remarks(comparison, (base.manifest, run.manifest))
+    if budgets.trajectory != "ignore":
+        lines = [] if comparison is None else list(change_lines(comparison))
+        trajectory = judge_trajectory(run, comparison, lines)
+        judged += [] if trajectory is None else [trajectory]
+    return Checked(run.name, None if base is None else base.name, tuple(judged), cannot_tell, tuple(said))
+
+
+def _doubts(run: Recorded) -> list[str]:
+    from profiler.cli.baseline import doubts
+
+    return [] if run.manifest is None else list(doubts(run.manifest))
+
+
+def _tell_github(checked: Checked, environ: Mapping[str, str]) -> None:
+    """Annotations and the step's summary, where there are such things."""
+    from profiler.report.check import github_lines, render_check_markdown
+
+    if environ.get("GITHUB_ACTIONS") != "true":
+        return
+    for each in github_lines(checked):
+        click.echo(each, err=True)
+    summary = environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(render_check_markdown(checked) + "\n")
+        except OSError as error:
+            click.echo(f"cannot add to the step's summary {summary}: {error.strerror}", err=True)

@@ -1,0 +1,77 @@
+"""The comparison's page in a real browser: it draws itself, and both waterfalls move as one."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+COMPARE = Path(__file__).parents[1] / "compare"
+for folder in (COMPARE, Path(__file__).parents[1] / "analysis"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+import runs  # noqa: E402
+from compare_inputs import manifest  # noqa: E402
+
+from profiler import semconv as sc  # noqa: E402
+from profiler.analysis.tables import build_tables  # noqa: E402
+from profiler.compare.comparison import Recorded, compare  # noqa: E402
+from profiler.report.comparison_html import pairs_of, render_comparison_html  # noqa: E402
+from profiler.report.distributions import facts_of  # noqa: E402
+from profiler.report.picture import Packer, picture  # noqa: E402
+
+
+def traces(prefix, longer):
+    return [
+        runs.chain(
+            f"{prefix}{number}",
+            0,
+            500 + longer,
+            [
+                runs._step("s1", 10, 400 + longer, "model", 1),
+                runs._call("c1", 20, 390 + longer, "s1", {sc.INPUT_TOKENS: 100, sc.OUTPUT_TOKENS: 9}),
+            ],
+            {sc.TASK_ID: f"task {number}"},
+        )
+        for number in (1, 2)
+    ]
+
+
+@pytest.fixture
+def page(browser, tmp_path):
+    sides = [traces("a", 0), traces("b", 300)]
+    tables = [build_tables(side) for side in sides]
+    found = compare(*(Recorded(name, each, manifest()) for name, each in zip(("base", "new"), tables, strict=True)))
+    packer = Packer()
+    drawn = {
+        trace.trace_id: packer.pack(picture(trace, facts_of(each.calls, each.tools)))
+        for side, each in zip(sides, tables, strict=True)
+        for trace in side
+    }
+    text = render_comparison_html(
+        found, ["beware"], pairs_of(*tables), title="two runs", pictures=(drawn, packer.names)
+    )
+    path = tmp_path / "comparison.html"
+    path.write_text(text, encoding="utf-8")
+    browser.open(path)
+    yield browser
+    assert browser.complaints == []
+    assert len(browser.requests) == 1
+
+
+def test_it_draws_a_chain_of_each_run_on_one_scale(page):
+    statuses = "[...document.querySelectorAll('.waterfall')].length"
+    assert page.run(statuses) == 2
+    width = "Number(document.querySelector('#{}-row-1 rect[fill]').getAttribute('width'))"
+    base, candidate = (page.run(width.format(f"wf-{side}")) for side in ("base", "candidate"))
+    assert candidate / base == pytest.approx(670 / 370, rel=0.02)
+    assert page.run("document.querySelector('aside li').textContent") == "beware"
+
+
+def test_zooming_one_zooms_the_other(page):
+    tick = "[...document.querySelectorAll('#chain-{} .wf-time')].map((each) => each.textContent).join()"
+    page.click("button[title='Zoom in']")
+    base, candidate = (page.run(tick.format(side)) for side in ("base", "candidate"))
+    assert base == candidate
+    assert base
+    assert "of 800 ms" in page.run("document.querySelector('.wf-status').textContent")

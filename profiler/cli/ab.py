@@ -214,8 +214,8 @@ def _report(folder: Path, measured: Measured, margin: float, budget: int, output
     for name, failures in zip("AB", measured.failures, strict=True):
         if failures:
             note(f"side {name}: {len(failures)} chains failed, the first of {failures[0]}")
-    sides = [load_side(folder / name).recorded for name in "ab"]
-    compared = compare_sides(*sides, frozenset(KINDS))  # that the sides differ is what they are for
+    base, candidate = sides = [load_side(folder / name).recorded for name in "ab"]
+    compared = compare_sides(base, candidate, frozenset(KINDS))  # that the sides differ is what they are for
     words = _verdict_words(measured, margin, budget)
     if output == "json":
         note(words)

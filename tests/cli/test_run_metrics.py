@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import profiler
 
 sys.path.append(str(Path(__file__).parents[1] / "metrics"))
-from collectors import http_collector, points
+from metric_collectors import http_collector, points
 
 REACT = str(ROOT / "agents" / "react.py")
 ENDLESS = ("--task", "lost-laptop", "--repeat", "10000")

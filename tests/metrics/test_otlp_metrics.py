@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 from chains import call, chain, tool
-from collectors import grpc_collector, http_collector, points
+from metric_collectors import grpc_collector, http_collector, points
 
 from profiler.metrics.figures import Figures
 from profiler.metrics.otlp import EVERY_S, OtlpMetrics, metrics_endpoint

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from collectors import served
+from metric_collectors import served
 
 from profiler.metrics.sampler import EngineSampler
 from profiler.record.clock import Clock

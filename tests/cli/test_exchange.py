@@ -13,9 +13,9 @@ EXCHANGE = Path(__file__).parents[1] / "exchange"
 if str(EXCHANGE) not in sys.path:
     sys.path.append(str(EXCHANGE))
 
-from collectors import free_port, grpc_collector, http_collector  # noqa: E402
 from jaeger_rule import path_times  # noqa: E402
 from jaeger_server import jaeger_server  # noqa: E402
+from span_collectors import free_port, grpc_collector, http_collector  # noqa: E402
 
 from profiler.cli.import_ import moment  # noqa: E402
 from profiler.errors import UsageError  # noqa: E402

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from collectors import free_port, grpc_collector, http_collector, raw_server
+from span_collectors import free_port, grpc_collector, http_collector, raw_server
 
 from profiler.exchange import sending
 from profiler.exchange.documents import document

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from profiler.conformance.outcome import Seen, lacking, supported, unclear
 from profiler.conformance.session import QUESTION, Session, count, finish_of, usage_of
+from profiler.conformance.wire import Json
+from profiler.record.servers import VLLM, server_of
 
 _LIMIT = 5
 _BEYOND = 20
@@ -32,21 +34,25 @@ def max_tokens(session: Session) -> Seen:
 
 
 def exact_length(session: Session) -> Seen:
-    """An exact length can be forced: `min_tokens`, `max_tokens` and `ignore_eos`."""
-    return _forced(session, least=True)
+    """An exact length can be forced, by the fields that a replayed run sends to this kind of server."""
+    return _forced(session, server_of(session.server).force or VLLM.force or _no_end)
 
 
 def ignore_eos(session: Session) -> Seen:
     """`ignore_eos` with a limit is enough for an exact length."""
-    return _forced(session, least=False)
+    return _forced(session, _no_end)
 
 
-def _forced(session: Session, *, least: bool) -> Seen:
+def _no_end(_tokens: int) -> Json:
+    return {"ignore_eos": True}
+
+
+def _forced(session: Session, force: Callable[[int], Json]) -> Seen:
     """More than the answer has by itself: a shorter length would come of any limit."""
     text, own = session.ending or (QUESTION, 0)
     wanted = own + _BEYOND
-    fields: dict[str, Any] = {"min_tokens": wanted} if least else {}
-    heard = session.chat(tokens=wanted, text=text, ignore_eos=True, **fields)
+    fields = force(wanted)
+    heard = session.chat(tokens=wanted, text=text, **fields)
     if not heard.ok:
         return lacking(heard.says, _OFF)
     if not own:
@@ -56,4 +62,4 @@ def _forced(session: Session, *, least: bool) -> Seen:
         return unclear("not known without usage")
     if tokens != wanted:
         return lacking(f"{tokens} tokens instead of {wanted}", _OFF)
-    return supported(f"{tokens} tokens, where it stops after {own} by itself")
+    return supported(f"{tokens} tokens by {', '.join(fields)}, where it stops after {own} by itself")

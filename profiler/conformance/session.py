@@ -33,9 +33,10 @@ TOOL = {
 class Session:
     """Answers are asked for once, when the first check wants them."""
 
-    def __init__(self, wire: Wire, protocol: str, model: str, context_tokens: int | None) -> None:
+    def __init__(self, wire: Wire, protocol: str, model: str, context_tokens: int | None, server: str) -> None:
         self.wire = wire
         self.protocol = protocol
+        self.server = server
         self.model = model
         self.context_tokens = context_tokens
 

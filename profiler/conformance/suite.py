@@ -31,7 +31,7 @@ CHECKS: tuple[tuple[str, str, Check], ...] = (
     ("client defaults", "defaults of OpenAI's clients are taken", basics.client_defaults),
     ("unknown fields", "fields that it does not know are ignored", basics.unknown_fields),
     ("max_tokens", "the output ends at max_tokens", lengths.max_tokens),
-    ("exact length", "min_tokens and ignore_eos force a length", lengths.exact_length),
+    ("exact length", "an exact length can be forced", lengths.exact_length),
     ("ignore_eos", "ignore_eos alone forces a length", lengths.ignore_eos),
     ("tools", "tools are taken", tools.accepted),
     ("tool_choice none", "tool_choice none is heeded", tools.none),
@@ -91,7 +91,7 @@ def examine(
     kind = protocol or protocol_of(recognised.server)
     findings.append(judged("models", "it lists its models", seen, promised=True, needed=model is None))
     context = context_of(wire, recognised, chosen)
-    session = Session(wire, kind, chosen.id, context)
+    session = Session(wire, kind, chosen.id, context, recognised.server)
     checks = CHECKS + (NATIVE if kind in ("tgi", "ollama") else ())
     for name, title, check in checks:
         progress(title)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from profiler import semconv as sc
+from profiler.cli import main
 from profiler.engines.launch import free_port, make_tiny_model, tiny_folder
 from profiler.store.reader import load_run
 
@@ -121,3 +122,16 @@ def test_a_free_run_has_tokens_streamed_and_not(served, tmp_path):
     assert sc.CHUNK_TIMES_US not in whole.attributes
     assert streamed.attributes[sc.RESPONSE_TTFC] > 0
     assert not any(call.attributes.get(sc.CALL_TRUNCATED) for call in (whole, streamed))
+
+
+def test_conformance_tells_where_it_deviates(served, capsys):
+    url, model = served
+    code = main(["engine", "conformance", "--base-url", f"{url}/v1", "--model", model, "--format", "json"])
+    document = json.loads(capsys.readouterr().out)
+    states = {check["check"]: check["state"] for check in document["checks"]}
+    assert (code, document["usable"], document["protocol"]) == (0, True, "openai")
+    assert document["server"].startswith("transformers serve")
+    for name in ("chat", "stream", "spread", "usage", "stream usage", "max_tokens", "request id"):
+        assert states[name] == "yes", name
+    assert (states["end mark"], states["unasked usage"]) == ("deviates", "deviates")
+    assert states["unknown fields"] == "no"

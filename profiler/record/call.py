@@ -25,7 +25,7 @@ from profiler.record.clock import Clock
 from profiler.record.cost import TIME_EVERY, Cost
 from profiler.record.digests import Digests
 from profiler.record.lag import LagProbe
-from profiler.record.placement import GAP_NS, place_phases
+from profiler.record.placement import place_phases
 from profiler.record.protocol import Json, Reply, error_text, parse_json
 from profiler.record.replay import Adaptation
 from profiler.record.request import Place, request_attributes
@@ -344,10 +344,8 @@ class Call:
     def _add_phases(self, timing: EngineTiming, sent_ns: int, end_ns: int) -> dict[str, Any]:
         tokens = self._answer.reply.token_times_ns
         placed = place_phases(timing, sent_ns, tokens[0] if tokens else None, tokens[-1] if tokens else end_ns)
-        for position, (name, start, end) in enumerate(placed):
-            span = self._ctx.span.child(name, SpanKind.INTERNAL, {sc.PHASE: name}, start)
-            follows = position + 1 < len(placed) and end - start > GAP_NS
-            span.end(end - GAP_NS if follows else end)
+        for name, start, end in placed:
+            self._ctx.span.child(name, SpanKind.INTERNAL, {sc.PHASE: name}, start).end(end)
         told = {
             sc.ENGINE_SOURCE: timing.source,
             sc.ENGINE_LOAD_NS: timing.load_ns,

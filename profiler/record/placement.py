@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from profiler.record.timing import EngineTiming
 
-GAP_NS = 1_000  # Jaeger's critical path skips a sibling that begins exactly where the last one ends
-
 
 def place_phases(timing: EngineTiming, sent_ns: int, first_ns: int | None, last_ns: int) -> list[tuple[str, int, int]]:
     """Put the engine's durations onto the client's clock.

@@ -31,7 +31,7 @@ TRAITS = (
 BIAS_SHARE_LIMIT = 0.01  # of TTFT and TPOT, in every cell
 EXACT_NS = 1_000  # durations that the engine tells are passed on, rounded to microseconds at worst
 WHOLE_MS = 1_000_000  # TGI tells whole milliseconds, cut off
-PLACED_NS = 10 * 1_000  # on a chain's path, phases are apart by 1 µs each
+PLACED_NS = 10 * 1_000  # on a chain's path, for all its calls: engines tell whole microseconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from profiler.conformance.outcome import YES, Conformance, Finding, Seen, judged
 from profiler.conformance.protocols import PROMISES, context_of, page, protocol_of
 from profiler.conformance.session import Session
 from profiler.conformance.wire import Wire
-from profiler.engines.probe import explain_status, parse_models, select_model
+from profiler.engines.probe import parse_models, select_model
 from profiler.engines.recognise import TITLES, recognise
+from profiler.engines.trouble import explain_status
 from profiler.errors import EngineUnavailable
 
 Check = Callable[[Session], Seen]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from profiler.engines.probe import explain_transport
+from profiler.engines.trouble import explain_transport
 from profiler.engines.url import is_loopback, unversioned
 from profiler.errors import EngineUnavailable
 from profiler.record.sse import Decoder

@@ -49,6 +49,8 @@ class World:
     """Probability of one call more."""
     stalls: float = 0.0
     """Probability that a call stalls."""
+    stalled_chains: float = 0.0
+    """Probability that one call of a chain does, the first."""
     stall: float = 0.0
     """For how long, in mean calls."""
 
@@ -124,6 +126,8 @@ def _side(draw: Any, world: World, tasks: int, repeats: int, speed: Any) -> Side
     noise = np.sqrt(1 - world.shared) * own + np.sqrt(world.shared) * common
     calls = planned[:, None, :] * np.exp(sigma * noise - sigma**2 / 2) * world.slower
     stalled = draw.random(calls.shape) < world.stalls
+    if world.stalled_chains:
+        stalled[..., 0] |= draw.random(counts.shape) < world.stalled_chains
     calls = (calls + stalled * world.stall * planned.mean()) * speed[..., None]
     calls = np.where(np.arange(_ROOM) < counts[..., None], calls, np.nan)
     return Side(np.nansum(calls, axis=-1), counts.astype(float), calls)
@@ -217,14 +221,13 @@ def _slowed(profile: Profile, factor: float) -> Profile:
 
 
 @functools.cache
-def stall_that_raises(p: float, by: float, probability: float) -> float:
-    """How long stalls of this probability must be for the p-quantile of free chains to rise by that share."""
-    plain = World()
-    wanted = (1 + by) * np.quantile(_many(plain), p)
+def stall_that_raises(p: float, by: float, world: World) -> float:
+    """How long the stalls of that world must be for the p-quantile of its chains to rise by that share."""
+    wanted = (1 + by) * np.quantile(_many(replace(world, stall=0.0)), p)
     low, high = 0.0, 50.0
     for _ in range(30):
         middle = (low + high) / 2
-        reached = np.quantile(_many(replace(plain, stalls=probability, stall=middle)), p)
+        reached = np.quantile(_many(replace(world, stall=middle)), p)
         low, high = (middle, high) if reached < wanted else (low, middle)
     return high
 

@@ -73,7 +73,7 @@ def test_a_slower_engine_makes_slower_chains_of_the_same_calls():
 
 
 def test_stalls_raise_the_quantile_by_what_was_asked_for():
-    length = virtual.stall_that_raises(0.95, 0.2, 0.02)
+    length = virtual.stall_that_raises(0.95, 0.2, virtual.World(stalls=0.02))
     plain, stalled = (
         np.concatenate([virtual.measure(seed, world, world).base.chain.ravel() for seed in range(60)])
         for world in (virtual.World(), virtual.World(stalls=0.02, stall=length))

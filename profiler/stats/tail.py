@@ -45,7 +45,7 @@ def quantile_change(
 
     Every chain is divided by its task's median over both runs, or else the quantile is that of the longest tasks
     alone, and the quantile is Harrell and Davis's (A new distribution-free quantile estimator, Biometrika 69 (1982)
-    635), a mean of order statistics that varies less than any single one. Both gain power: 83% in place of 56% for a
+    635), a mean of order statistics that varies less than any single one. Both gain power: 84% in place of 59% for a
     p95 20% worse by a stall in a tenth of 100 chains.
 
     Exact for measurements interleaved in random order, whatever the distribution, also where chains of a task resemble

@@ -27,7 +27,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def circumstances(versions: Mapping[str, str]) -> str:
     """Date, machine and versions: what a table is worth nothing without."""
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {machine()}. {listed}."
+    return f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {machine()}." + (f" {listed}." if listed else "")
 
 
 def machine() -> str:

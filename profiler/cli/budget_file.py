@@ -17,13 +17,14 @@ primary = true
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from profiler.compare.budgets import COMPARED, COUNTS, SHARES, TIMES, Limit, Margin, metrics
 from profiler.errors import UsageError
@@ -33,18 +34,29 @@ _UNITS = {"ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "min": 60e9}
 _SHAPE = "docs/check.md shows what it may hold"
 
 
+def _no_boolean(given: object) -> object:
+    """A boolean would count as the number 1."""
+    if isinstance(given, bool):
+        msg = "true and false are no bound"
+        raise ValueError(msg)  # noqa: TRY004 - pydantic takes it for a finding
+    return given
+
+
+_Bound = Annotated[str | float | int, BeforeValidator(_no_boolean)]
+
+
 class _Limit(BaseModel):
     model_config = ConfigDict(extra="forbid")
     metric: str
-    max: str | float | int | None = None
-    min: str | float | int | None = None
+    max: _Bound | None = None
+    min: _Bound | None = None
     tasks: str = "*"
 
 
 class _Margin(BaseModel):
     model_config = ConfigDict(extra="forbid")
     metric: str
-    slower: str | float | int
+    slower: _Bound
     primary: bool = False
     tasks: str = "*"
 
@@ -53,7 +65,7 @@ class _Check(BaseModel):
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
     against: str | None = None
     cannot_tell: Literal["pass", "fail"] = Field("pass", alias="cannot-tell")
-    drift: str | float | int = "5%"
+    drift: _Bound = "5%"
     trajectory: Literal["fail", "ignore"] = "fail"
     limit: list[_Limit] = Field(default_factory=list)
     margin: list[_Margin] = Field(default_factory=list)
@@ -163,6 +175,13 @@ def _check_consistent(path: Path, limits: Sequence[Limit], margins: Sequence[Mar
 
 def _value(path: Path, metric: str, given: str | float) -> float:
     """A bound in the unit of its metric: nanoseconds, a share, or a number."""
+    value = _converted(path, metric, given)
+    if not (math.isfinite(value) and value >= 0):
+        raise UsageError(f"{path}: {metric} = {given!r} is no bound", remedy="a finite number that is not negative")
+    return value
+
+
+def _converted(path: Path, metric: str, given: str | float) -> float:
     name = metric.partition(".")[0]
     if name in SHARES:
         return _share(path, metric, given)

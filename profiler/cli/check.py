@@ -75,10 +75,11 @@ def check(
     On GitHub Actions it also annotates, and adds to the step's summary.
     """
     from profiler.cli.budget_file import find_budgets, load_budgets
-    from profiler.cli.compare import load_side
+    from profiler.cli.compare import check_there, load_side
     from profiler.cli.output import put
     from profiler.report.check import render_check, render_check_json, render_check_markdown, render_junit
 
+    check_there(path)
     budgets = load_budgets(config or find_budgets(Path.cwd()))
     run = load_side(path).recorded
     named = against or budgets.against
@@ -87,7 +88,10 @@ def check(
             f"{budgets.path} has margins, and there is nothing to hold the run against",
             remedy="give --against RUN or a baseline's name, or set against in the file",
         )
-    base = load_side(Path(named)).recorded if named is not None else None
+    # What the file names is beside the file, wherever the command is given.
+    beside = Path(os.path.relpath(budgets.path.parent))
+    folders = (Path(), beside) if against else (beside,)
+    base = load_side(Path(named), folders=folders).recorded if named is not None else None
     checked = judge(run, base, budgets, cannot_tell or budgets.cannot_tell, allow)
     written = {"terminal": render_check, "markdown": render_check_markdown, "json": render_check_json}
     put(written[output](checked), target, force=force)
@@ -104,15 +108,14 @@ def judge(run: Recorded, base: Recorded | None, budgets: Budgets, cannot_tell: s
         DataError: run and baseline must not be compared, or share no task.
     """
     from profiler.cli.compare import check_comparable, nothing_shared
-    from profiler.compare.budgets import Limit, doubted, judge_limit, judge_margins, judge_trajectory
+    from profiler.compare.budgets import doubted, judge_limit, judge_margins, judge_trajectory
+    from profiler.compare.wholeness import judge_ending, judge_failures
     from profiler.report.check import Checked
     from profiler.report.comparison_words import amount, change_lines, remarks
 
-    limits = list(budgets.limits)
-    if not any(each.metric == "failed_chains" for each in limits):
-        limits.append(Limit("failed_chains", at_most=0.0))
     busy = ["the run"] if run.manifest is not None and run.manifest.suspect else []
-    judged = [doubted(judge_limit(each, run, amount), busy) for each in limits]
+    judged = [doubted(judge_limit(each, run, amount), busy) for each in budgets.limits]
+    judged += [*judge_failures(budgets.limits, run, amount), *judge_ending(run.manifest)]
     comparison, said = None, list(_doubts(run))
     if base is not None:
         check_comparable(base, run, allow)

@@ -125,18 +125,49 @@ class Loaded:
     run: LoadedRun | None
 
 
-def load_side(path: Path, *, use_cache: bool = True) -> Loaded:
+def found_side(path: Path, folders: Sequence[Path] = (Path(),)) -> Path:
+    """Where a run or a baseline is that is named relative to one of these folders; the path itself if nowhere.
+
+    What is no run (a folder that happens to be called `main`) does not hide the baseline of that name.
+    """
+    from profiler.store.baseline import FOLDER, is_baseline
+    from profiler.store.manifest import SPANS_FILE
+
+    for folder in folders:
+        there = folder / path
+        if there.is_file() or (there / SPANS_FILE).exists() or is_baseline(there):
+            return there
+        if is_baseline(folder / FOLDER / path):
+            return folder / FOLDER / path
+    return folders[0] / path
+
+
+def check_there(path: Path) -> None:
+    """Nothing at all of that name: told before anything else that may be wrong.
+
+    Raises:
+        DataError: so it is.
+    """
+    if not found_side(path).exists():
+        raise DataError(f"no run at {path}", remedy="give the folder that profiler run printed, or a baseline's name")
+
+
+def load_side(path: Path, *, use_cache: bool = True, folders: Sequence[Path] = (Path(),)) -> Loaded:
     """A run's folder, a file of spans, or a baseline: its folder, or its name below `traces/baselines`.
+
+    Args:
+        path: absolute, or relative to one of the folders.
+        use_cache: keep tables beside the spans of a large run.
+        folders: the first that has it counts.
 
     Raises:
         DataError: there is none, or it cannot be read, or has no finished chain.
     """
     from profiler.compare.comparison import Recorded
-    from profiler.store.baseline import FOLDER, is_baseline, load_baseline
+    from profiler.store.baseline import is_baseline, load_baseline
     from profiler.store.reader import load_run
 
-    if not path.exists() and is_baseline(FOLDER / path):
-        path = FOLDER / path
+    path = found_side(path, folders)
     if is_baseline(path):
         manifest, tables = load_baseline(path)
         return Loaded(Recorded(str(path), tables, manifest), None)

@@ -163,11 +163,12 @@ def _without_chains(tables: Tables) -> Tables:
     return Tables(tables.chains.iloc[:0], tables.calls.iloc[:0], tables.steps.iloc[:0])
 
 
-def of_tasks(tables: Tables, pattern: str) -> Tables:
-    """The chains of the tasks whose ids fit a shell pattern, and what happened in them."""
-    if pattern == "*":
+def of_tasks(tables: Tables, which: str | Sequence[str]) -> Tables:
+    """The chains of the tasks whose ids fit a shell pattern, or are in a list, and what happened in them."""
+    if which == "*":
         return tables
-    chains = tables.chains[[fnmatchcase(str(task), pattern) for task in tables.chains["task_id"]]]
+    ids = tables.chains["task_id"].astype(str)
+    chains = tables.chains[[fnmatchcase(task, which) if isinstance(which, str) else task in which for task in ids]]
     kept = set(chains["trace_id"])
     others = {
         name: table[table["trace_id"].isin(kept)]

@@ -11,6 +11,7 @@ from profiler.analysis.wording import count, duration, percent, plural, three_di
 __all__ = ["count", "duration", "ends_of", "percent", "plural", "safe", "size"]
 
 T = TypeVar("T")
+_NO_CHARACTERS = "\ufffe\uffff"  # which XML cannot hold
 MOST_ROWS, _LAST_ROWS = 60, 10  # of a table that is read from top to bottom
 
 _UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format, surrogate, line and paragraph separators
@@ -30,8 +31,12 @@ def safe(text: str, limit: int = 200) -> str:
     if text.isascii() and text.isprintable():  # nearly all
         return text if len(text) <= limit else text[: limit - 1] + "…"
     looked_at = text[: limit + 1]  # it may have megabytes
-    kept = "".join(character if unicodedata.category(character) not in _UNSAFE else " " for character in looked_at)
+    kept = "".join(character if _may_be_shown(character) else " " for character in looked_at)
     return kept if len(kept) <= limit else kept[: limit - 1] + "…"
+
+
+def _may_be_shown(character: str) -> bool:
+    return unicodedata.category(character) not in _UNSAFE and character not in _NO_CHARACTERS
 
 
 def ends_of(rows: Sequence[T]) -> tuple[Sequence[T], Sequence[T], Sequence[T]]:

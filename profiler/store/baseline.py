@@ -6,6 +6,7 @@ traces/baselines/main/run.json            the manifest, as it was
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,8 @@ from profiler.store.locate import read_manifest
 from profiler.store.manifest import MANIFEST_FILE, SPANS_FILE, Manifest
 
 FOLDER: Final = Path("traces") / "baselines"
+_LONGEST_NS: Final = 2**53  # 104 days: what a float still tells to the nanosecond
+_DURATIONS: Final = frozenset({"e2e_ns", "call_e2e_ns", "duration_ns", "path_ns", "ttft_ns", "tpot_ns"})
 NAMES: Final = tuple(field.name for field in fields(Tables))
 
 
@@ -46,9 +49,33 @@ def load_baseline(path: Path) -> tuple[Manifest, Tables]:
         if missing:
             raise DataError(f"{file} lacks {', '.join(missing)}: another version kept it", remedy=_REMEDY)
     try:
-        return manifest, arrow.to_tables(tables)
+        found = arrow.to_tables(tables)
     except (pa.ArrowException, ValueError, TypeError) as error:
         raise DataError(f"{path} has tables of other types: {error}", remedy=_REMEDY) from error
+    for wrong in _contradictions(found):
+        raise DataError(f"{path} contradicts itself: {wrong}", remedy=_REMEDY)
+    return manifest, found
+
+
+def _contradictions(tables: Tables) -> Iterator[str]:
+    """What the tables of no run can hold: such a baseline was changed by hand, or put together from several."""
+    chains = tables.chains
+    if chains["trace_id"].duplicated().any():
+        yield "chains.parquet has a chain twice"
+    known = set(chains["trace_id"])
+    for name in NAMES:
+        table = getattr(tables, name)
+        if not set(table["trace_id"]) <= known:
+            yield f"{name}.parquet has rows of chains that chains.parquet lacks"
+        if "span_id" in table.columns and table.duplicated(["trace_id", "span_id"]).any():
+            yield f"{name}.parquet has a span twice"
+        for column in table.columns:
+            if column in _DURATIONS:
+                values = table[column].dropna()
+                if not values.between(0, _LONGEST_NS).all():
+                    yield f"{name}.parquet has {column} below 0 or above 104 days"
+    if not (chains["e2e_ns"][~chains["failed"]] > 0).all():
+        yield "chains.parquet has a chain without duration"
 
 
 _REMEDY = "set it anew: profiler baseline set NAME RUN"

@@ -5,7 +5,9 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 REPORT = Path(__file__).parents[1] / "report"
 if str(REPORT) not in sys.path:
@@ -117,6 +119,11 @@ def test_a_run_held_against_itself_is_bad_data(bench, base):
         ('[check]\n[[check.limit]]\nmetric = "cache_hits"\nmin = "80"\n', "is not from 0% to 100%"),
         ('[check]\n[[check.limit]]\nmetric = "cache_hits"\nmin = "80%"\nmax = "20%"\n', "at least and at most"),
         ('[check]\n[[check.limit]]\nmetric = "steps.max"\nmaximum = 3\n', "limit.0.maximum"),
+        ('[check]\n[[check.limit]]\nmetric = "steps.max"\nmax = true\n', "true and false are no bound"),
+        ('[check]\n[[check.limit]]\nmetric = "steps.max"\nmax = nan\n', "is no bound"),
+        ('[check]\n[[check.limit]]\nmetric = "steps.max"\nmax = -1\n', "is no bound"),
+        (LIMIT.format("inf s"), "is no bound"),
+        (LIMIT.format("-1 s"), "is no bound"),
         ('[check]\n[[check.margin]]\nmetric = "chain"\nslower = "5%"\n', "no margin on 'chain'"),
         (MARGIN.format("x", "0%") + MARGIN.partition('"{}"\n')[2].partition("\n")[2], "two margins"),
         (MARGIN.format("x", "0%").replace('against = "x"\n', ""), "nothing to hold the run against"),
@@ -126,6 +133,68 @@ def test_budgets_that_make_no_sense_are_usage_and_say_why(bench, base, text, sai
     configure(bench, text)
     result = bench.run("check", base)
     assert result.code == 2, result.err
+    assert said in result.err
+
+
+@pytest.mark.parametrize(("status", "verdict", "code"), [("interrupted", "cannot tell", 0), ("failed", "regressed", 1)])
+def test_a_run_that_did_not_come_to_its_end_does_not_pass_for_one_that_did(bench, status, verdict, code):
+    run = write_run(bench.folder / "part", traces("a"), status=status, chains={"planned": 9, "finished": 3})
+    configure(bench, LIMIT.format("1 s"))
+    result = bench.run("check", run)
+    assert result.code == code
+    assert result.out.startswith(f"{verdict}: ")
+    assert f"the run is {status}, 3 of 9 chains ran" in result.out
+    assert bench.run("check", run, "--cannot-tell", "fail").code == 1
+
+
+def test_a_limit_on_failures_of_some_tasks_leaves_none_to_the_others(bench):
+    run = write_run(bench.folder / "run", traces("a", names=("t1", "t2")) + traces("f", names=("t3",), failed=True))
+    text = '[check]\n[[check.limit]]\nmetric = "failed_chains"\nmax = "100%"\ntasks = "{}"\n'
+    configure(bench, text.format("t1"))
+    result = bench.run("check", run)
+    assert result.code == 1
+    assert "regressed      failed_chains of other tasks 50%" in result.out
+    configure(bench, text.format("t3"))
+    assert bench.run("check", run).code == 0
+    configure(bench, text.format("*"))
+    assert bench.run("check", run).code == 0
+
+
+def test_what_a_file_names_is_beside_it_wherever_the_command_is_given(bench, base, slower, monkeypatch):
+    bench.run("baseline", "set", "main", base)
+    (bench.folder / "main").mkdir()  # no run: it hides no baseline
+    configure(bench, MARGIN.format("main", "0%"))
+    assert bench.run("check", slower).code == 1
+    (bench.folder / "below").mkdir()
+    monkeypatch.chdir(bench.folder / "below")
+    assert bench.run("check", slower).code == 1
+    assert bench.run("check", slower, "--against", "main").code == 1
+
+
+def test_a_run_that_is_not_there_is_told_before_the_missing_file_of_limits(bench):
+    result = bench.run("check", "nope")
+    assert result.code == 3
+    assert "no run at nope" in result.err
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "said"),
+    [
+        ("chains", lambda rows: rows + rows[:1], "a chain twice"),
+        ("chains", lambda rows: rows[1:], "rows of chains that chains.parquet lacks"),
+        ("chains", lambda rows: [{**row, "e2e_ns": 0} for row in rows], "without duration"),
+        ("chains", lambda rows: [{**row, "e2e_ns": -5} for row in rows], "below 0"),
+        ("calls", lambda rows: [{**row, "call_e2e_ns": 2**60} for row in rows], "above 104 days"),
+        ("calls", lambda rows: rows + rows[:1], "a span twice"),
+    ],
+)
+def test_a_baseline_that_was_tampered_with_is_bad_data(bench, base, table, change, said):
+    bench.run("baseline", "set", "main", base)
+    file = bench.folder / f"traces/baselines/main/{table}.parquet"
+    kept = parquet.read_table(file)
+    parquet.write_table(pa.Table.from_pylist(change(kept.to_pylist()), schema=kept.schema), file)
+    result = bench.run("baseline", "show", "main")
+    assert result.code == 3
     assert said in result.err
 
 

@@ -110,3 +110,7 @@ def test_text_that_was_cut_says_so():
 )
 def test_sizes_have_three_digits_and_a_unit(number, text):
     assert size(number) == text
+
+
+def test_what_is_no_character_is_left_out_too():
+    assert safe("a\ufffeb\uffffc") == "a b c"

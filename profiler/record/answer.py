@@ -213,8 +213,8 @@ class Answer:
 
     def _assembled(self) -> bytes:
         reply = self.reply
-        if reply.error is not None:
-            return self._api.dump_body({"error": {"message": reply.error}})
+        if reply.error_said is not None:
+            return self._api.dump_body(reply.error_said)
         body = self._api.body_of(self._last_chunk, reply)
         return self._api.dump_body(self._scripted(body))
 

@@ -57,7 +57,10 @@ class Api(Protocol):
     unasked_mark: bytes  # in every block that may hold what was asked for on the agent's behalf
 
     def accepts(self, body: Json) -> bool:
-        """Whether a request's body is of this API: paths are no proof."""
+        """Whether a request's body asks for an answer by this API: paths are no proof."""
+
+    def only_loads(self, body: Json) -> bool:
+        """Whether it is of this API but only has a model loaded or unloaded: no call."""
 
     def streams(self, body: Json) -> bool:
         """Whether it asks for a stream."""

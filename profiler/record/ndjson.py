@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from profiler.record.sse import MAX_EVENT_BYTES, Event, EventTooLarge
 
+_TOO_LARGE = f"a line of a stream exceeds {MAX_EVENT_BYTES} bytes"
+
 
 class Decoder:
     """Feed it blocks of any size; it returns the lines that are complete, their bytes as they came."""
@@ -27,6 +29,8 @@ class Decoder:
         if b"\n" not in block:
             self._hold(block)
             return []
+        if len(block) - block.rfind(b"\n") > MAX_EVENT_BYTES:  # before anything that is held is forgotten
+            raise EventTooLarge(_TOO_LARGE)
         *lines, rest = (b"".join([self.rest(), block])).split(b"\n")
         self._hold(rest)
         return [Event(line.strip(), line + b"\n") for line in lines]
@@ -36,7 +40,7 @@ class Decoder:
             return
         self._size += len(block)
         if self._size > MAX_EVENT_BYTES:
-            raise EventTooLarge(f"a line of a stream exceeds {MAX_EVENT_BYTES} bytes")
+            raise EventTooLarge(_TOO_LARGE)
         if self.held:
             self._more.append(block)
         else:

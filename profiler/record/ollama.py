@@ -53,6 +53,7 @@ class OllamaReply(Reply):
             self.content.append(str(text))
         if thinking:
             self.reasoning_chunks += 1
+            self.reasoning.setdefault("thinking", []).append(str(thinking))
         for call in calls:
             function = call["function"]
             arguments = json.dumps(function.get("arguments") or {}, ensure_ascii=False)
@@ -116,9 +117,13 @@ class _Ollama:
     operation: str
     stream_type = "application/x-ndjson"
     unasked_mark = b""  # nothing is
+    _asked: tuple[str, ...]  # without any of these fields it loads or unloads its model and says nothing
 
     def accepts(self, body: Json) -> bool:
-        return "model" in body
+        return "model" in body and not self.only_loads(body)
+
+    def only_loads(self, body: Json) -> bool:
+        return "model" in body and not any(map(body.get, self._asked))
 
     def streams(self, body: Json) -> bool:
         return body.get("stream") is not False
@@ -135,7 +140,7 @@ class _Ollama:
             sent.pop("format", None)
         if terms.seed is not None and asked.get("seed") is None:
             options["seed"] = terms.seed
-        if terms.force_stream and body.get("stream") is False:
+        if terms.force_stream and body.get("stream") is False and not body.get("logprobs"):
             sent["stream"] = True
         if options != asked:
             sent["options"] = options
@@ -171,12 +176,16 @@ class _Ollama:
 
     def body_of(self, last: Json, reply: Reply) -> Json:
         text = "".join(reply.content)
+        thoughts = {name: "".join(said) for name, said in reply.reasoning.items()}
         if self.operation == TEXT:
-            return {**last, "response": text}
-        message: Json = {"role": "assistant", "content": text}
+            return {**last, "response": text, **thoughts}
+        message: Json = {"role": "assistant", "content": text, **thoughts}
         if reply.tool_calls:
             message["tool_calls"] = [
-                {"function": {"name": call["name"], "arguments": json.loads(call["arguments"])}}
+                {
+                    **({"id": call["id"]} if call["id"] else {}),
+                    "function": {"name": call["name"], "arguments": json.loads(call["arguments"])},
+                }
                 for _, call in sorted(reply.tool_calls.items())
             ]
         return {**last, "message": message}
@@ -192,6 +201,7 @@ class OllamaChat(_Ollama):
 
     name = "ollama.chat"
     operation = CHAT
+    _asked = ("messages",)
 
     def prompt(self, body: Json) -> tuple[list[Any] | None, Any]:
         """Its messages, and its tools."""
@@ -204,6 +214,7 @@ class OllamaGenerate(_Ollama):
 
     name = "ollama.generate"
     operation = TEXT
+    _asked = ("prompt", "suffix", "images")
 
     def prompt(self, body: Json) -> tuple[list[Any] | None, Any]:
         """What surrounds it comes first, then the text."""

@@ -13,6 +13,9 @@ from profiler.record.protocol import CHAT, TEXT, Json, Reply, parse_json
 from profiler.record.replay import Adaptation, StreamRewriter, Terms, adapt_request, body_from_stream, rewrite_body
 from profiler.script import ScriptedCall
 
+# Asked for any of these, an answer has parts that are not put together from a stream.
+_NOT_PUT_TOGETHER = ("logprobs", "top_logprobs", "prompt_logprobs", "return_token_ids", "functions", "audio")
+
 
 class _OpenAi:
     name: str
@@ -23,11 +26,14 @@ class _OpenAi:
     def accepts(self, body: Json) -> bool:  # noqa: ARG002 - nothing else has these paths
         return True
 
+    def only_loads(self, body: Json) -> bool:  # noqa: ARG002
+        return False
+
     def streams(self, body: Json) -> bool:
         return bool(body.get("stream"))
 
     def adapt(self, body: Json, scripted: ScriptedCall | None, terms: Terms) -> Adaptation:
-        if terms.force_stream and body.get("n") not in (None, 1):
+        if terms.force_stream and (body.get("n") not in (None, 1) or any(map(body.get, _NOT_PUT_TOGETHER))):
             terms = replace(terms, force_stream=False)  # one answer is put together from a stream, not several
         return adapt_request(body, scripted, terms)
 
@@ -59,7 +65,10 @@ class _OpenAi:
     def body_of(self, last: Json, reply: Reply) -> Json:
         calls = [reply.tool_calls[index] for index in sorted(reply.tool_calls)]
         finish = reply.finish_reasons[0] if reply.finish_reasons else None
-        return body_from_stream(last, "".join(reply.content), calls, finish, reply.usage)
+        more = {name: "".join(said) for name, said in reply.reasoning.items()}
+        if reply.refusal:
+            more["refusal"] = "".join(reply.refusal)
+        return body_from_stream(last, "".join(reply.content), calls, finish, reply.usage, more)
 
     def fields(self, body: Json) -> Json:
         return body

@@ -14,6 +14,7 @@ Json = dict[str, Any]
 
 _MOST_TOKENS = 10**9
 _TOLD = frozenset({"timings", "time_info", "x_groq"})  # llama.cpp's, Cerebras's, Groq's
+_REASONING = ("reasoning_content", "reasoning")
 CHAT = "chat"
 TEXT = "text_completion"
 
@@ -55,10 +56,13 @@ class Reply:
     told: dict[str, Json] = field(default_factory=dict)  # what else engines tell, by the name of its place
     text_alone: bool = False  # all that the last chunk brought: the next may differ in it and nothing else
     error: str | None = None  # an error object inside a 200 response
+    error_said: Json | None = None  # as it came
     error_code: str | None = None  # the status that it would have had, if it tells
     done: bool = False
     token_times_ns: list[int] = field(default_factory=list)
     reasoning_chunks: int = 0
+    reasoning: dict[str, list[str]] = field(default_factory=dict)  # by the name that the engine has for it
+    refusal: list[str] = field(default_factory=list)
     content: list[str] = field(default_factory=list)
     tool_calls: dict[int, Json] = field(default_factory=dict)
 
@@ -91,7 +95,7 @@ class Reply:
 
     def take_error(self, data: Json) -> None:
         """Take an error inside an answer that began well: TGI's, too, which tell the status that it would have had."""
-        self.error = error_text(data)
+        self.error, self.error_said = error_text(data), data
         error = data.get("error")
         code = error.get("http_status_code") if isinstance(error, dict) else None
         if data.get("error_type") == "overloaded":
@@ -119,8 +123,12 @@ class Reply:
         text = said.get("content") or choice.get("text")
         if isinstance(text, str) and text:
             self.content.append(text)
-        if said.get("reasoning_content") or said.get("reasoning"):
-            self.reasoning_chunks += 1
+        if isinstance(said.get("refusal"), str):
+            self.refusal.append(said["refusal"])
+        thoughts = {name: said[name] for name in _REASONING if said.get(name)}
+        self.reasoning_chunks += bool(thoughts)
+        for name, thought in thoughts.items():
+            self.reasoning.setdefault(name, []).append(str(thought))
         for call in said.get("tool_calls") or ():
             function = call.get("function") or {}
             known = self.tool_calls.setdefault(self._tool_index(call), {"id": None, "name": "", "arguments": ""})

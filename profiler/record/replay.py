@@ -28,6 +28,7 @@ _UNSCRIPTABLE = (
     "logit_bias",
 )
 _AUTO = (None, "auto")
+_OF_A_CHUNK = ("object", "choices", "usage", "obfuscation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,10 +276,18 @@ def rewrite_body(body: Json, scripted: ScriptedCall, ordinal: int, operation: st
 
 
 def body_from_stream(
-    last_chunk: Json, content: str, tool_calls: list[Json], finish: str | None, usage: Json | None
+    last_chunk: Json,
+    content: str,
+    tool_calls: list[Json],
+    finish: str | None,
+    usage: Json | None,
+    more: Json | None = None,
 ) -> Json:
-    """The unstreamed response that says what a stream said, for an agent that did not ask for a stream."""
-    message: Json = {"role": "assistant", "content": content or None}
+    """The unstreamed response that says what a stream said, for an agent that did not ask for a stream.
+
+    `more` is what the message has besides: reasoning, a refusal.
+    """
+    message: Json = {"role": "assistant", "content": content or None, **(more or {})}
     if tool_calls:
         message["tool_calls"] = [
             {
@@ -289,5 +298,5 @@ def body_from_stream(
             for call in tool_calls
         ]
     choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": None}
-    head: Json = {name: last_chunk[name] for name in ("id", "created", "model") if name in last_chunk}
+    head = {name: value for name, value in last_chunk.items() if name not in _OF_A_CHUNK}
     return {**head, "object": "chat.completion", "choices": [choice], "usage": usage}

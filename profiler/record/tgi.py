@@ -105,6 +105,10 @@ class TgiGenerate:
         """Others have such a path, too: SGLang with `text`, vLLM's demonstration server with `prompt`."""
         return "inputs" in body
 
+    def only_loads(self, body: Json) -> bool:  # noqa: ARG002
+        """Never."""
+        return False
+
     def streams(self, body: Json) -> bool:  # noqa: ARG002 - the path says it
         """Never."""
         return False

@@ -58,7 +58,8 @@ class _Watch(NamedTuple):
         if body is None:
             return None
         if not api.accepts(body):
-            if len(request.url.path) > 1:  # anything may be posted to a root
+            # Anything may be posted to a root.
+            if len(request.url.path) > 1 and not api.only_loads(body):
                 self.not_followed()
             return None
         return self.begin(api, request.url, content, body)

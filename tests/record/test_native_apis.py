@@ -9,7 +9,10 @@ import pytest
 from recording import recorded
 
 from profiler import semconv as sc
+from profiler.record import ndjson
 from profiler.record.servers import server_of
+from profiler.record.sse import MAX_EVENT_BYTES, EventTooLarge
+from profiler.record.wire import watch_wire
 from profiler.script import Script, ScriptedCall, TaskScript, ToolCall
 
 TGI = "http://engine"
@@ -32,6 +35,7 @@ OLLAMA_LINES = [
      "done_reason": "stop", "total_duration": 900_000, "load_duration": 100_000, "prompt_eval_count": 12,
      "prompt_eval_duration": 200_000, "eval_count": 4, "eval_duration": 500_000},
 ]  # fmt: skip
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
 SEARCH = ToolCall(name="search", arguments={"query": "mills"})
 
 
@@ -152,7 +156,7 @@ def test_a_stream_of_ollama_is_read_in_pieces_of_any_size_and_reaches_the_agent(
 def test_a_whole_tool_call_of_ollama_is_one_chunk_that_bears_output():
     message = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]}
     said = lines([{**OLLAMA_LINES[0], "message": message}, OLLAMA_LINES[-1]])
-    call, _, _, recording = answered("/api/chat", {"model": "m", "messages": []}, said, kind="application/x-ndjson")
+    call, _, _, recording = answered("/api/chat", CHAT, said, kind="application/x-ndjson")
     assert len(call.attributes[sc.CHUNK_TIMES_US]) == 1
     (spoken,) = recording.chain.spoken()
     assert [(tool.name, tool.arguments) for tool in spoken.tool_calls] == [("f", {"a": 1})]
@@ -160,14 +164,14 @@ def test_a_whole_tool_call_of_ollama_is_one_chunk_that_bears_output():
 
 def test_an_error_inside_a_stream_of_ollama_is_a_failed_call():
     said = lines([OLLAMA_LINES[0], {"error": "an error was encountered while running the model"}])
-    call, got, _, _ = answered("/api/chat", {"model": "m", "messages": []}, said, kind="application/x-ndjson")
+    call, got, _, _ = answered("/api/chat", CHAT, said, kind="application/x-ndjson")
     assert got == said
     assert (call.failed, call.attributes[sc.ERROR_TYPE]) == (True, "engine_error")
 
 
 def test_what_is_no_json_in_a_stream_of_ollama_reaches_the_agent_and_is_counted():
     said = lines(OLLAMA_LINES[:1]) + b"oops\n" + lines(OLLAMA_LINES[1:])
-    call, got, _, _ = answered("/api/chat", {"model": "m", "messages": []}, said, kind="application/x-ndjson")
+    call, got, _, _ = answered("/api/chat", CHAT, said, kind="application/x-ndjson")
     assert got == said
     assert call.attributes[sc.ODD_CHUNKS] == 1
     assert not call.failed
@@ -175,7 +179,7 @@ def test_what_is_no_json_in_a_stream_of_ollama_reaches_the_agent_and_is_counted(
 
 def test_a_script_on_ollama_spreads_its_text_and_brings_a_tool_call_whole():
     script = scripted(ScriptedCall(content="I look.", tool_calls=(SEARCH,), output_tokens=4))
-    body = {"model": "m", "messages": [], "options": {"stop": ["\n"], "temperature": 0}}
+    body = {**CHAT, "options": {"stop": ["\n"], "temperature": 0}}
     call, got, sent, _ = answered(
         "/api/chat", body, lines(OLLAMA_LINES), kind="application/x-ndjson", script=script, server=server_of("ollama")
     )
@@ -190,13 +194,93 @@ def test_a_script_on_ollama_spreads_its_text_and_brings_a_tool_call_whole():
 
 
 def test_a_stream_on_the_agents_behalf_gives_it_ollamas_whole_answer():
-    body = {"model": "m", "messages": [], "stream": False}
+    body = {**CHAT, "stream": False}
     call, got, sent, _ = answered(
         "/api/chat", body, lines(OLLAMA_LINES), kind="application/x-ndjson", force_stream=True
     )
     assert sent["stream"] is True
     assert json.loads(got) == {**OLLAMA_LINES[-1], "message": {"role": "assistant", "content": "The mill turns."}}
     assert len(call.attributes[sc.CHUNK_TIMES_US]) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        (
+            "/api/chat",
+            {**CHAT, "stream": False},
+            {"message": {"role": "assistant", "content": "", "thinking": "Hm, mills.", "tool_calls": [
+                {"id": "call_7", "function": {"name": "f", "arguments": {"a": 1}}}]}},
+        ),
+        ("/api/generate", {"model": "m", "prompt": "x", "stream": False}, {"response": "", "thinking": "Hm, mills."}),
+    ],
+)  # fmt: skip
+def test_a_stream_on_the_agents_behalf_loses_no_thinking_and_no_id_of_ollamas(path, body, said):
+    last = {name: value for name, value in OLLAMA_LINES[-1].items() if name != "message"}
+    head, inner = {"model": "m", "done": False}, said.get("message", said)
+    parts = [{**inner, "thinking": "Hm, ", "tool_calls": []}, {**inner, "thinking": "mills."}, {"content": ""}]
+    objects = [{**base, **({"message": part} if "message" in said else part)}
+               for base, part in zip((head, head, last), parts, strict=True)]  # fmt: skip
+    _, got, _, _ = answered(path, body, lines(objects), kind="application/x-ndjson", force_stream=True)
+    assert {name: json.loads(got)[name] for name in said} == said
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind", "encoded", "error"),
+    [
+        ("/api/chat", {**CHAT, "stream": False}, "application/x-ndjson", lines, {"error": "boom"}),
+        ("/v1/chat/completions", CHAT, "text/event-stream", sse, {"error": {"message": "boom", "code": 500}}),
+    ],
+)
+def test_an_error_in_a_stream_on_the_agents_behalf_has_the_engines_own_form(path, body, kind, encoded, error):
+    call, got, _, _ = answered(path, body, encoded([error]), kind=kind, force_stream=True)
+    assert json.loads(got) == error
+    assert call.failed
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
+def test_no_stream_is_asked_for_where_probabilities_are_wanted(path):
+    body = {**CHAT, "stream": False, "logprobs": True}
+    _, _, sent, _ = answered(path, body, b"{}", kind="application/json", force_stream=True)
+    assert sent["stream"] is False
+
+
+def test_a_stream_of_openais_on_the_agents_behalf_loses_nothing_that_was_said():
+    deltas = [{"role": "assistant", "reasoning_content": "H"}, {"reasoning_content": "m."}, {"refusal": "N"},
+              {"refusal": "o."}, {}]  # fmt: skip
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "system_fingerprint": "fp"}
+    events = [{**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}]}
+              for delta in deltas]  # fmt: skip
+    _, got, _, _ = answered("/v1/chat/completions", CHAT, sse(events), kind="text/event-stream", force_stream=True)
+    body = json.loads(got)
+    assert (body["system_fingerprint"], body["object"]) == ("fp", "chat.completion")
+    assert body["choices"][0]["message"] == {
+        "role": "assistant", "content": None, "reasoning_content": "Hm.", "refusal": "No."
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/api/generate", {"model": "m", "keep_alive": 0}), ("/api/chat", {"model": "m", "messages": []})],
+)
+def test_having_ollama_load_a_model_is_no_call_and_takes_nothing_of_the_script(path, body):
+    script, not_followed = scripted(ScriptedCall(content="Hi.", output_tokens=4)), []
+    with recorded(script=script, server=server_of("ollama")) as recording:
+        transport = httpx2.MockTransport(lambda request: httpx2.Response(200, content=request.content))
+        with (
+            watch_wire(recording.chain.begin_call, lambda: not_followed.append(path)),
+            httpx2.Client(transport=transport) as client,
+        ):
+            assert client.post(f"{TGI}{path}", json=body).json() == body
+    assert (recording.calls(), not_followed) == ([], [])
+
+
+def test_a_line_that_is_too_large_loses_nothing_of_what_was_held():
+    decoder, begun, block = ndjson.Decoder(), b'{"a', b'": 1}\n' + bytes(MAX_EVENT_BYTES + 1)
+    assert decoder.feed(begun) == []
+    with pytest.raises(EventTooLarge):
+        decoder.feed(block)
+    assert decoder.rest() == begun
 
 
 def test_a_second_generation_of_tgi_is_known_by_an_answer_in_words_to_a_request_with_tools():
@@ -224,7 +308,7 @@ def test_a_second_generation_of_tgi_is_known_by_an_answer_in_words_to_a_request_
         ("/generate", {"inputs": "x", "parameters": "many"}),
         ("/generate_stream", {"inputs": ["x"], "parameters": [1]}),
         ("/api/chat", {"model": "m", "messages": "x", "options": [1]}),
-        ("/api/generate", {"model": 7, "options": "x"}),
+        ("/api/generate", {"model": 7, "prompt": "x", "options": "x"}),
         ("/v1/chat/completions", {"model": "m", "messages": 7, "stream": True, "stream_options": "x"}),
     ],
 )

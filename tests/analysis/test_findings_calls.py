@@ -41,6 +41,43 @@ def test_long_answers_are_no_tail():
     assert "tail-calls" not in kinds(found_in(made))
 
 
+def reading(number, lengths, *, price=0.1, more=0.0):
+    """Three calls of which the second computes one of these lengths, at a price per token."""
+    parts = []
+    for turn in range(3):
+        computed = lengths[number % len(lengths)] if turn == 1 else 100
+        prefill = 10 + price * computed + 0.1 * ((number + turn) % 3) + (more if turn == 1 else 0)
+        tokens = {"input_tokens": 2000, "cached_tokens": 2000 - computed, "output_tokens": 10}
+        parts += [call(prefill=prefill, decode=18, **tokens), gap(1)]
+    return parts
+
+
+def test_prefill_of_prompts_that_were_not_in_the_cache_is_no_tail():
+    """In every seventh chain the second call finds nothing in the cache; the line knows its price."""
+    lengths = [1500, 100, 150, 200, 250, 300, 150]
+    made = tables(*[reading(number, lengths) for number in range(42)])
+    assert "tail-calls" not in kinds(found_in(made))
+
+
+def test_lengths_that_only_slow_calls_have_are_no_tail():
+    """All others compute the same, so nothing tells a price."""
+    made = tables(*[reading(number, [1500, 100, 100, 100, 100, 100, 100]) for number in range(42)])
+    assert "tail-calls" not in kinds(found_in(made))
+
+
+def test_lengths_between_the_others_are_no_tail():
+    lengths = [1000, 100, 150, 200, 250, 300, 150, 1000, 100, 150, 200, 250, 300, 1900]
+    made = tables(*[reading(number, lengths) for number in range(42)])
+    assert "tail-calls" not in kinds(found_in(made))
+
+
+def test_slow_prefill_of_ordinary_lengths_is_a_tail():
+    lengths = [150, 100, 150, 200, 250, 300, 150]
+    made = tables(*[reading(number, lengths, more=400.0 if number % 7 == 0 else 0) for number in range(42)])
+    found = only(found_in(made), "tail-calls")
+    assert (found.phase, found.gain_ns) == ("prefill", pytest.approx(400 * MS / 7, rel=0.02))
+
+
 def test_a_step_that_is_always_slow_is_no_tail():
     assert "tail-calls" not in kinds(found_in(tables(*[usual(number, decode=1081.0) for number in range(40)])))
 

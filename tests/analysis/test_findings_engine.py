@@ -134,3 +134,13 @@ def test_a_second_call_with_the_only_cached_prompt_tells_nothing():
 def test_without_engine_timing_no_step_is_called_slow():
     parts = [call(unaccounted=ms, timed=False, input_tokens=100, output_tokens=5) for ms in (50, 50, 500)]
     assert kinds(found_in(tables(*[parts] * 10))) == []
+
+
+def test_so_few_prompts_of_different_lengths_tell_no_slow_step():
+    """Two tasks on a real engine: prefill follows the computed tokens, and three other calls draw no line."""
+    lengths = [[(1392, 592), (49, 43)], [(295, 195), (2017, 1806), (127, 184)]]
+    parts = [
+        [call(prefill=ms, decode=38, input_tokens=tokens, cached_tokens=0, output_tokens=20) for tokens, ms in chain]
+        for chain in lengths
+    ]
+    assert "slow-step-prefill" not in kinds(found_in(tables(*parts)))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from profiler.analysis.context import LEAST_SPREAD_TOKENS
 from profiler.analysis.finding import Finding
 from profiler.analysis.findings.inquiry import Inquiry, concentrated, evidence
 from profiler.analysis.measured import numbers
@@ -25,7 +26,10 @@ _LATE_NS = 20_000_000
 
 
 def tail_calls(inquiry: Inquiry) -> Iterator[Finding]:
-    """A few calls that take much longer than comparable ones: of the same row of the steps, with as many tokens."""
+    """A few calls that take much longer than comparable ones: of the same row of the steps, with as many tokens.
+
+    A long prefill of more tokens than any other call computes has none to be compared with.
+    """
     calls = inquiry.calls
     if len(calls) < _FEWEST_CALLS:
         return
@@ -38,6 +42,11 @@ def tail_calls(inquiry: Inquiry) -> Iterator[Finding]:
     phase = _grown_phase(inquiry, slow)
     if phase == "queue":
         return  # waiting differs from call to call by nature, and queueing is a finding of its own
+    if phase == "prefill":
+        tokens = numbers(calls["uncached"])
+        slow &= ~(tokens > np.nanmax(tokens[~slow], initial=0.0) + LEAST_SPREAD_TOKENS)
+        if not slow.any():
+            return
     lost = np.where(slow & inquiry.waited_for, np.minimum(over, numbers(calls["drag_ns"])), 0.0)
     per_chain = inquiry.per_chain(calls, lost)
     gain = inquiry.gain(per_chain)
@@ -48,7 +57,7 @@ def tail_calls(inquiry: Inquiry) -> Iterator[Finding]:
         title=f"{percent(float(slow.mean()))} of the calls take {duration(float(np.median(over[slow])))} longer "
         "than comparable "
         f"ones, in {phase}, and {percent(gain.chains)} of the chains meet one.",
-        detail="Against the median of calls of the same step with as many output tokens; "
+        detail="Against the median of calls of the same step, adjusted to computed prompt tokens and output tokens; "
         f"{plural(int(slow.sum()), 'call')} of "
         f"{count(len(calls))} are off by more than {_FAR:g} robust standard deviations and {percent(_FAR_SHARE)}.",
         gain_ns=gain.ns,
@@ -220,8 +229,19 @@ def _expected(inquiry: Inquiry) -> Any:
     decode = np.where(np.isfinite(numbers(calls["decode_ns"])), numbers(calls["decode_ns"]), by_client)
     with np.errstate(divide="ignore", invalid="ignore"):
         pace = rows.spread_medians(np.where(steps > 0, decode / steps, np.nan))
-    around = rows.spread_medians(lasted - decode) + pace * steps
-    return np.where(np.isfinite(around), around, rows.spread_medians(lasted))
+    read = _read_longer(inquiry)
+    around = rows.spread_medians(lasted - decode - read) + pace * steps + read
+    return np.where(np.isfinite(around), around, rows.spread_medians(lasted - read) + read)
+
+
+def _read_longer(inquiry: Inquiry) -> Any:
+    """What prefill takes longer than in the median of the row for the prompt tokens that a call computes more."""
+    tokens = numbers(inquiry.calls["uncached"])
+    cost = None if inquiry.context is None else inquiry.context.cost
+    if cost is None:
+        return np.zeros(len(tokens))
+    more = np.nan_to_num(tokens - inquiry.rows.spread_medians(tokens))
+    return np.where(more > 0, cost.high_ns, cost.per_token_ns) * more
 
 
 def _grown_phase(inquiry: Inquiry, slow: Any) -> str:

@@ -187,7 +187,8 @@ def expected_prefill(tokens: Any, held: Any, time: Any, here: Any) -> tuple[Any,
         here: which calls are the row's.
 
     Returns:
-        None if the other rows tell nothing of prompts of these lengths.
+        None if the other rows tell nothing of prompts of these lengths: none is as long, or so few are known that
+        nothing tells what length costs.
     """
     known = np.isfinite(tokens) & np.isfinite(time)
     others = known & ~here
@@ -197,6 +198,8 @@ def expected_prefill(tokens: Any, held: Any, time: Any, here: Any) -> tuple[Any,
     left = time
     for x in (tokens, held) if held.any() else (tokens,):
         line = robust_line(x[others], left[others], least_spread=LEAST_SPREAD_TOKENS)
+        if line is None and _spread(x[others]) >= LEAST_SPREAD_TOKENS:
+            return None  # too few to tell what length costs, and it differs
         if line is None or (x is held and line.low <= 0):
             if float(np.median(x[known & here])) > float(x[others].max()) + LEAST_SPREAD_TOKENS:
                 return None
@@ -208,3 +211,9 @@ def expected_prefill(tokens: Any, held: Any, time: Any, here: Any) -> tuple[Any,
         left = time - usual
     level = float(np.median(left[others]))
     return usual + level, most + level
+
+
+def _spread(x: Any) -> float:
+    """How far apart values are, as `robust_line` looks at it."""
+    low, high = np.quantile(x, [0.05, 0.95])
+    return float(high - low)

@@ -158,3 +158,25 @@ def test_a_late_event_loop_is_said_to_be_part_of_it():
     parts = [model(lag_max_ns=70 * MS), gap(100), model(lag_max_ns=70 * MS)]
     found = only(found_in(tables(*[parts] * 6)), "framework-time")
     assert "event loop was late by over 20.0 ms (median 70.0 ms)" in found.detail
+
+
+def crowd(*, at_once, lag_ms=70):
+    """Six chains whose node's code overlaps in time, or that run one after another."""
+    parts = [model(lag_max_ns=lag_ms * MS), gap(100), model(lag_max_ns=lag_ms * MS)]
+    made = tables(*[{"parts": parts, "start_ns": 0 if at_once else 1000 * MS * number} for number in range(6)])
+    return only(found_in(made), "framework-time")
+
+
+def test_chains_that_run_at_once_in_a_held_loop_wait_for_each_other():
+    found = crowd(at_once=True)
+    assert "waiting for the other chains in this process" in found.title
+    assert "83% of it is waiting for the others" in found.detail, "five of six chains wait at any time"
+    assert "fewer chains at once" in found.remedy
+    assert "py-spy" not in found.remedy
+
+
+@pytest.mark.parametrize("options", [{"at_once": False}, {"at_once": True, "lag_ms": 1}], ids=["apart", "free loop"])
+def test_chains_that_do_not_hold_each_other_up_are_profiled(options):
+    found = crowd(**options)
+    assert "other chains" not in found.title
+    assert "py-spy" in found.remedy

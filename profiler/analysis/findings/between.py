@@ -17,13 +17,18 @@ _OWN, _BETWEEN = "own code", "between steps"
 _MOST = 0.6  # of the time in one place: it is worth naming
 _LATE_NS = 20_000_000
 _OFTEN = 0.2  # of the calls
+_MOSTLY = 0.5  # of the time is waiting
 _PROFILE = "sleeping, parsing, blocking input and output."
+_FEWER = (
+    "Run fewer chains at once, or spread them over several processes: those that run at once wait for each other in "
+    "this one. What the code itself takes is seen with --concurrency 1."
+)
 
 
 def framework_time(inquiry: Inquiry) -> Iterator[Finding]:
     """Each owner of such time: a node, the graph between its steps, or the function of an agent without steps."""
     gaps = inquiry.measured.gaps
-    lasted = numbers(gaps["duration_ns"])
+    lasted, waiting = numbers(gaps["duration_ns"]), _behind_others(inquiry)
     for name, rows in _places(inquiry, lasted):
         here = np.zeros(len(gaps))
         here[rows] = lasted[rows]
@@ -31,15 +36,19 @@ def framework_time(inquiry: Inquiry) -> Iterator[Finding]:
         if gain is None:
             continue
         where, title, detail, remedy = _words(inquiry, name, rows, lasted[rows])
+        behind = float(waiting[rows].sum() / lasted[rows].sum())
+        crowded = behind >= _MOSTLY
         yield Finding(
             kind="framework-time",
-            title=f"{duration(gain.ns)} of a chain ({percent(gain.share)}) passes {title}, without a call or a tool.",
+            title=f"{duration(gain.ns)} of a chain ({percent(gain.share)}) passes {title}, without a call or a tool"
+            + ("; most of it is waiting for the other chains in this process." if crowded else "."),
             detail=f"Pieces of the critical path in which neither a model call nor a tool was active{detail}"
-            + _held_up(inquiry),
+            + _held_up(inquiry)
+            + (_crowd(behind) if crowded else ""),
             gain_ns=gain.ns,
             share=gain.share,
             condition="that code takes no time",
-            remedy=remedy,
+            remedy=_FEWER if crowded else remedy,
             where=where,
             phase="framework",
             evidence=evidence(
@@ -156,12 +165,42 @@ def _named(label: str, position: int) -> str:
     return f"call {position}" if label == "call" else f"{short(label)} ({position})"
 
 
+def _behind_others(inquiry: Inquiry) -> Any:
+    """Of each gap, how much of it is waiting for other chains' code in the same process; 0 if the loop was not late.
+
+    Of k chains that are in such code at the same time one runs, so each of them waits (k - 1) / k of it. That is so
+    where the code holds the interpreter, which a loop that is late tells; code that sleeps makes nobody wait.
+    """
+    gaps = inquiry.measured.gaps
+    if not _often_late(inquiry).any():
+        return np.zeros(len(gaps))
+    start = gaps["start_ns"].to_numpy()
+    end = start + gaps["duration_ns"].to_numpy()
+    at = np.concatenate([start, end])
+    order = np.argsort(at, kind="stable")
+    at = at[order]
+    together = np.cumsum(np.repeat([1, -1], len(start))[order])
+    waiting = np.where(together > 1, 1 - 1 / np.maximum(together, 1), 0.0)
+    until = np.append(0.0, np.cumsum(waiting[:-1] * np.diff(at)))
+    return until[np.searchsorted(at, end)] - until[np.searchsorted(at, start)]
+
+
+def _crowd(behind: float) -> str:
+    return f" By how many chains were in such code at the same time {percent(behind)} of it is waiting for the others."
+
+
+def _often_late(inquiry: Inquiry) -> Any:
+    """In which calls the agent's event loop was late, if it was in many."""
+    late = np.nan_to_num(numbers(inquiry.calls["lag_max_ns"])) >= _LATE_NS
+    return late if len(late) and late.mean() >= _OFTEN else np.zeros(len(late), dtype=bool)
+
+
 def _held_up(inquiry: Inquiry) -> str:
     """A word of warning where the agent's event loop was late in many calls: then its code waited for its turn."""
-    lag = numbers(inquiry.calls["lag_max_ns"])
-    late = np.nan_to_num(lag) >= _LATE_NS
-    if not len(lag) or late.mean() < _OFTEN:
+    late = _often_late(inquiry)
+    if not late.any():
         return ""
+    lag = numbers(inquiry.calls["lag_max_ns"])
     return (
         f" In {percent(float(late.mean()))} of the calls the event loop was late by over {duration(_LATE_NS)} "
         f"(median {duration(float(np.median(lag[late])))}): part of this is waiting for its turn."

@@ -117,18 +117,22 @@ def begin(receiver: SpanReceiver | None, recorder: Recorder, writer: RunWriter, 
         receiver.begin(recorder.traces.__contains__, writer.write_line, live.offer if live is not None else None)
 
 
-def settle(receiver: SpanReceiver | None, engine: Engine, manifest: Manifest, *, broken_off: bool) -> None:
-    """Wait for the last spans, for a limited time, and write the account into the manifest."""
+def limit_s(engine: Engine, *, broken_off: bool) -> float:
+    """For how long the engine's last spans are worth waiting."""
+    if broken_off:
+        return LAST_SPANS_BROKEN_OFF_S
+    if engine.info.managed:
+        return LAST_SPANS_S if engine.info.sends_spans else 0.0
+    return LAST_SPANS_ATTACHED_S
+
+
+def settle(receiver: SpanReceiver | None, engine: Engine, manifest: Manifest, limit_s: float) -> None:
+    """Wait for the last spans, no longer than that, and write the account into the manifest."""
     if receiver is None:
         return
-    if broken_off:
-        limit = LAST_SPANS_BROKEN_OFF_S
-    elif engine.info.managed:
-        limit = LAST_SPANS_S if engine.info.sends_spans else 0.0
-    else:
-        limit = LAST_SPANS_ATTACHED_S
-        note(f"waiting up to {limit:g} s for the engine's last spans")
-    receiver.wait(limit)
+    if limit_s > 1 and not engine.info.managed:
+        note(f"waiting up to {limit_s:g} s for the engine's last spans")
+    receiver.wait(limit_s)
     manifest.engine_spans = receiver.facts()
     manifest.loading = receiver.loading()
 

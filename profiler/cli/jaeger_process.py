@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
+import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from types import FrameType
 from typing import Final, NamedTuple
 
 from profiler.cli.ending import note
@@ -18,6 +22,9 @@ _READY_S: Final = 300.0  # the image may have to be fetched
 _ASK_DOCKER_S: Final = 10.0
 _STOP_S: Final = 10.0
 _POLL_S: Final = 0.3
+_BLOCK: Final = 4096
+_BLOCKS_KEPT: Final = 16
+_LAST_WORDS_S: Final = 2.0
 
 
 class Ports(NamedTuple):
@@ -50,9 +57,11 @@ def run_jaeger(ports: Ports, image: str) -> int:
     command = _way(ports, image)
     note("+ " + " ".join(command))
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE if _quiet(command) else None)
+    log = _Log(process)
+    before = {number: signal.signal(number, _as_interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     ready = False
     try:
-        _await(process, ports)
+        _await(process, ports, log)
         ready = True
         note(f"Jaeger is at http://127.0.0.1:{ports.ui} and takes spans at http://127.0.0.1:{ports.http} (HTTP)")
         note(f"and http://127.0.0.1:{ports.grpc} (gRPC); Ctrl-C ends it, and what it has is gone with it")
@@ -64,7 +73,36 @@ def run_jaeger(ports: Ports, image: str) -> int:
         return 0
     finally:
         _stop(process)
-    raise BackendUnavailable(f"Jaeger ended by itself with exit code {code}", details=_last_words(process))
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    raise BackendUnavailable(f"Jaeger ended by itself with exit code {code}", details=log.last())
+
+
+def _as_interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+class _Log:
+    """The end of what it says on a pipe, which is read all the time: a full one would stop it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._pipe = process.stderr
+        self._blocks: deque[bytes] = deque(maxlen=_BLOCKS_KEPT)
+        self._thread = threading.Thread(target=self._read, name="jaeger-log", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        if self._pipe is not None:
+            with suppress(OSError, ValueError):
+                while block := self._pipe.read1(_BLOCK):  # type: ignore[attr-defined]
+                    self._blocks.append(block)
+
+    def last(self) -> str | None:
+        """Its last lines, once it has ended."""
+        if self._pipe is None:
+            return None
+        self._thread.join(_LAST_WORDS_S)
+        return "\n".join(b"".join(list(self._blocks)).decode("utf-8", "replace").splitlines()[-6:])
 
 
 def _quiet(command: Sequence[str]) -> bool:
@@ -131,12 +169,12 @@ def _docker_lacks() -> str | None:
     return None if done.returncode == 0 and done.stdout.strip() else "docker is installed and not running"
 
 
-def _await(process: subprocess.Popen[bytes], ports: Ports) -> None:
+def _await(process: subprocess.Popen[bytes], ports: Ports, log: _Log) -> None:
     until = time.monotonic() + _READY_S
     while time.monotonic() < until:
         code = process.poll()
         if code is not None:
-            raise BackendUnavailable(f"Jaeger ended with exit code {code}", details=_last_words(process))
+            raise BackendUnavailable(f"Jaeger ended with exit code {code}", details=log.last())
         if _is_jaeger(ports.ui):
             return
         time.sleep(_POLL_S)
@@ -144,20 +182,9 @@ def _await(process: subprocess.Popen[bytes], ports: Ports) -> None:
 
 
 def _is_jaeger(port: int) -> bool:
-    import httpx
+    from profiler.exchange.viewer import services_at
 
-    try:
-        with httpx.Client(timeout=1.0, trust_env=False) as client:
-            answer = client.get(f"http://127.0.0.1:{port}/api/v3/services")
-            return answer.status_code == httpx.codes.OK and isinstance(answer.json(), dict)
-    except (httpx.HTTPError, ValueError):
-        return False
-
-
-def _last_words(process: subprocess.Popen[bytes]) -> str | None:
-    if process.stderr is None:
-        return None
-    return "\n".join(process.stderr.read().decode("utf-8", "replace").splitlines()[-6:])
+    return services_at(f"http://127.0.0.1:{port}", trust_env=False) is not None
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -82,8 +82,14 @@ class RunMetrics:
 
             self._sampler = EngineSampler(engine.info.base_url, folder, now_ns, period_s=self._period_s)
 
-    def conclude(self, manifest: Manifest, live: LiveExport | None) -> None:
-        """Send what is left, spans and figures at the same time, and write into the manifest what became of it all."""
+    def conclude(self, manifest: Manifest, live: LiveExport | None, wait_s: float | None = None) -> None:
+        """Send what is left, spans and figures at the same time, and write into the manifest what became of it all.
+
+        Args:
+            manifest: is written into.
+            live: the spans' export.
+            wait_s: for collectors; None is as long as each is worth. May be called again with less.
+        """
         if self._sampler is not None:
             manifest.engine_metrics = self._sampler.close()
         if self._feed is not None:
@@ -91,8 +97,8 @@ class RunMetrics:
             if self._feed.left_out:
                 note(f"{self._feed.left_out} chains are not in the metrics: they came too fast, or could not be read")
         with ThreadPoolExecutor(1, thread_name_prefix="metrics-end") as beside:
-            sending = beside.submit(self._otlp.close) if self._otlp else None
-            manifest.export = live.close() if live else None
+            sending = beside.submit(self._otlp.close, wait_s) if self._otlp else None
+            manifest.export = live.close(wait_s) if live else None
             manifest.metrics_export = sending.result() if sending else None
 
     def close(self) -> None:

@@ -20,12 +20,13 @@ from profiler.cli import engine_spans
 from profiler.cli.backend import engine_options, resolve_backend
 from profiler.cli.ending import conclude, import_report, note, report
 from profiler.cli.metrics import RunMetrics, run_metrics
-from profiler.errors import EXIT_OK, UsageError
+from profiler.errors import EXIT_OK, Interrupted, UsageError
 
 if TYPE_CHECKING:
     from profiler.engines import Engine, EngineOptions
     from profiler.receive.receiver import SpanReceiver
     from profiler.record.agent import Agent
+    from profiler.record.runner import Outcome
     from profiler.script import Script
     from profiler.store.manifest import Manifest
     from profiler.tasks import Task
@@ -348,15 +349,16 @@ def _record(
     if outcome.abandoned:
         profiler.cli.leave_at_once = True
     manifest.wall_s = round(time.monotonic() - began, 3)
-    engine_spans.settle(receiver, engine, manifest, broken_off=outcome.fatal is not None)
+    with _cut_short(outcome, lambda: engine_spans.settle(receiver, engine, manifest, limit_s=0.0)):
+        engine_spans.settle(receiver, engine, manifest, engine_spans.limit_s(engine, broken_off=bool(outcome.fatal)))
     writer.close()
     manifest.spans.started, manifest.spans.written = recorder.spans_started, writer.spans_written
-    metrics.conclude(manifest, live)
+    with _cut_short(outcome, lambda: metrics.conclude(manifest, live, wait_s=0.0)):
+        metrics.conclude(manifest, live)
     conclude(manifest, outcome)
     if pace and outcome.fatal is None:  # whoever paced it has seen enough
         manifest.chains.planned = manifest.chains.finished
-    if writer.broken is not None:
-        raise writer.broken
+    check_store()
     writer.write_manifest(manifest)
     engine.release()
     if pace:  # the report is of both runs, and another's
@@ -365,6 +367,16 @@ def _record(
     import_report()
     engine.close()  # its log is whole now
     return report(manifest, outcome, folder, output=options.output, record_script=options.record_script)
+
+
+@contextmanager
+def _cut_short(outcome: Outcome, at_once: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C in a wait at the end ends the wait: the chains are over, and their account and report are still made."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        outcome.fatal = outcome.fatal or Interrupted("interrupted while waiting for what engine or collector had left")
+        at_once()
 
 
 @contextmanager

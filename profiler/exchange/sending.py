@@ -88,7 +88,7 @@ class Sender:
             for part in halves(document):
                 self.send(part)
         elif answer.taken:
-            rejected = min(answer.rejected, spans)
+            rejected = min(max(answer.rejected, 0), spans)
             self.account.sent += spans - rejected
             if rejected:
                 self.account.lost(rejected, f"rejected: {answer.reason or 'it gave no reason'}")
@@ -105,7 +105,7 @@ class Sender:
             answer = self._way.send(document, self._timeout_s)
             if answer.taken or not answer.again:
                 return answer
-            wait_s = pause_s if answer.wait_s is None else answer.wait_s
+            wait_s = max(answer.wait_s or 0.0, pause_s)  # `Retry-After: 0` is no leave to hammer
             never_seen = answer.unreachable and not self.account.sent
             patience_s = min(self._patience_s, NEVER_SEEN_S) if never_seen else self._patience_s
             if self._clock() + wait_s >= began + patience_s:

@@ -19,7 +19,9 @@ from profiler.exchange.address import (
     headers_from_env,
     traces_url,
 )
+from profiler.exchange.deadline import Deadline
 from profiler.exchange.documents import Object, encoded
+from profiler.store.parse import MALFORMED
 
 _MOST_ANSWERED: Final = 1 << 20  # bytes of an answer that are read: it says little
 _MOST_SHOWN: Final = 200
@@ -77,6 +79,7 @@ class OverHttp:
         self._headers = {**headers_from_env(), "content-type": kind}
         self._gzip = gzip_from_env()
         verify: Any = certificate_from_env() or True
+        self._deadline = Deadline()
         self._client = httpx.Client(verify=verify, trust_env=not _is_loopback(endpoint))
 
     def send(self, document: Object, timeout_s: float) -> Answer:
@@ -91,19 +94,33 @@ class OverHttp:
         if self._gzip:
             body, headers = gzip.compress(body, 1), {**headers, "content-encoding": "gzip"}
         try:
-            with self._client.stream("POST", self._url, content=body, headers=headers, timeout=timeout_s) as response:
+            with (
+                self._deadline.within(timeout_s),
+                self._client.stream(
+                    "POST",
+                    self._url,
+                    content=body,
+                    headers=headers,
+                    timeout=timeout_s,
+                    extensions=self._deadline.extensions,
+                ) as response,
+            ):
                 content = b""
                 for block in response.iter_bytes():
                     content += block
                     if len(content) > _MOST_ANSWERED:
                         break
-                return self._judge(response.status_code, response.headers, content)
+                if not self._deadline.passed:  # else a body without a stated length only seems to be over
+                    return self._judge(response.status_code, response.headers, content)
+            return _late(timeout_s)
         except self._timed_out:
-            return Answer(taken=False, again=True, reason=f"no answer within {timeout_s:g} s")
+            return _late(timeout_s)
         except self._refused as error:
             reason = f"it cannot be reached ({_short(error)})"
             return Answer(taken=False, again=True, unreachable=True, reason=reason)
         except self._errors as error:
+            if self._deadline.passed:
+                return _late(timeout_s)
             hint = _hint(self._url, "grpc")
             said = hint or f"what answers is no collector ({_short(error)})"
             return Answer(taken=False, again=not hint, reason=said, hopeless=bool(hint))
@@ -127,7 +144,7 @@ class OverHttp:
         kind = headers.get("content-type", "").partition(";")[0].strip()
         try:
             rejected, message = _of_json(content) if kind == "application/json" else _of_protobuf(content, kind)
-        except ValueError:
+        except MALFORMED:
             said = _said(content)
             return Answer(
                 taken=False, hopeless=True, reason=f"it answered {status}, but not as a collector does: {said}"
@@ -212,7 +229,7 @@ class OverGrpc:
         codes, code = self._codes, error.code()
         said = _said((error.details() or "").encode("utf-8", "replace"))
         if code is codes.DEADLINE_EXCEEDED and not _hint(self._endpoint, "http"):
-            return Answer(taken=False, again=True, reason=f"no answer within {timeout_s:g} s")
+            return _late(timeout_s)
         if code in (codes.UNAUTHENTICATED, codes.PERMISSION_DENIED):
             reason = f"it refused ({code.name}: {said}; a key goes into OTEL_EXPORTER_OTLP_HEADERS)"
             return Answer(taken=False, hopeless=True, reason=reason)
@@ -230,6 +247,10 @@ class OverGrpc:
     def close(self) -> None:
         """Close the channel."""
         self._channel.close()
+
+
+def _late(timeout_s: float) -> Answer:
+    return Answer(taken=False, again=True, reason=f"no answer within {timeout_s:g} s")
 
 
 def _is_loopback(endpoint: str) -> bool:

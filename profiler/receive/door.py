@@ -14,11 +14,13 @@ from collections.abc import Callable
 from typing import Final, cast
 
 MOST_CONNECTIONS: Final = 128
-FIRST_BYTES_S: Final = 10.0  # for a connection to say what it is
+FIRST_BYTES_S: Final = 10.0  # for a connection to say what it is, and the first request's headers
 _HTTP2: Final = b"PRI "
 _HTTP1: Final = (b"POST", b"GET ", b"PUT ", b"HEAD", b"OPTI", b"DELE", b"PATC")
 _TLS: Final = b"\x16\x03"
 _TOLD_BY: Final = 4  # bytes
+_HTTP2_BEGUN: Final = 33  # bytes: the preface and the head of the frame that follows it
+_HEADERS_END: Final = b"\r\n\r\n"
 
 
 class Door:
@@ -46,6 +48,7 @@ class _Newcomer(asyncio.Protocol):
         self._door = door
         self._said = b""
         self._next: asyncio.Protocol | None = None
+        self._begun = False  # a whole request's headers, or HTTP/2's beginning, were said in time
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -59,12 +62,12 @@ class _Newcomer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._next is not None:
+            self._look_whether_begun(data)
             self._next.data_received(data)
             return
         self._said += data
         if len(self._said) < _TOLD_BY:
             return
-        self._deadline.cancel()
         if self._said.startswith(_HTTP2):
             self._next = _Passed(self._door.grpc_port)
         elif self._said.startswith(_HTTP1):
@@ -74,8 +77,21 @@ class _Newcomer(asyncio.Protocol):
             self._transport.abort()
             return
         self._next.connection_made(self._transport)
-        self._next.data_received(self._said)
-        self._said = b""
+        said, self._said = self._said, b""
+        self._look_whether_begun(said)
+        self._next.data_received(said)
+
+    def _look_whether_begun(self, data: bytes) -> None:
+        if self._begun:
+            return
+        self._said += data
+        if isinstance(self._next, _Passed):
+            self._begun = len(self._said) >= _HTTP2_BEGUN
+        else:
+            self._begun = _HEADERS_END in self._said  # how long they may be is the server's to say
+        if self._begun:
+            self._deadline.cancel()
+            self._said = b""
 
     def eof_received(self) -> bool | None:
         return None if self._next is None else self._next.eof_received()

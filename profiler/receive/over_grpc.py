@@ -5,7 +5,8 @@ It listens on a port of its own, to which the door passes connections on that be
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -17,6 +18,7 @@ from profiler.receive.content import MOST_BYTES, Refused, request_of
 SERVICE: Final = "opentelemetry.proto.collector.trace.v1.TraceService"
 _STOP_S: Final = 0.2
 _AT_ONCE: Final = 16  # calls; more are told to come again
+_MESSAGE_S: Final = 10.0  # for a call to send its message: one that never does must not keep a place
 _STATUS: Final = {413: grpc.StatusCode.RESOURCE_EXHAUSTED}
 
 Take = Callable[[ExportTraceServiceRequest, str], None]
@@ -28,8 +30,11 @@ class GrpcSide:
     def __init__(self, take: Take, refuse: Callable[[str], None]) -> None:
         self._take = take
         self._refuse = refuse
-        export = grpc.unary_unary_rpc_method_handler(self._export)  # without a deserialiser: bytes
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="spans-grpc")
+        # Without a deserialiser: bytes. As a stream, which is the same on the wire, so that the call is ours, and can
+        # be cut off, before its message is here.
+        export = grpc.stream_unary_rpc_method_handler(self._export)
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="spans-grpc")
+        self._one_at_a_time = threading.Lock()  # decoded messages are large
         self._server = grpc.server(
             self._threads,
             handlers=(grpc.method_handlers_generic_handler(SERVICE, {"Export": export}),),
@@ -40,9 +45,20 @@ class GrpcSide:
         self.port: int = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
 
-    def _export(self, body: bytes, context: grpc.ServicerContext) -> bytes:
+    def _export(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+        cut_off = threading.Timer(_MESSAGE_S, context.cancel)
+        cut_off.daemon = True
+        cut_off.start()
         try:
-            self._take(request_of(body), "grpc")
+            body = next(messages, None)
+        finally:
+            cut_off.cancel()
+        if body is None:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a call without a message")
+            return b""  # not reached: abort raises
+        try:
+            with self._one_at_a_time:
+                self._take(request_of(body), "grpc")
         except Refused as refused:
             self._refuse(refused.kind)
             context.abort(_STATUS.get(refused.status, grpc.StatusCode.INVALID_ARGUMENT), str(refused))

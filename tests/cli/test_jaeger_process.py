@@ -52,6 +52,26 @@ def lines_until(process, wanted, seconds=60):
     return seen
 
 
+TALKATIVE = STAND_IN.replace("import http.server, sys", "import http.server, sys; sys.stderr.write('log\\n' * 100_000)")
+
+
+@pytest.mark.xdist_group("jaeger-ports")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_one_with_much_to_log_comes_up_and_ends_with_whoever_started_it(program, tmp_path, number):
+    program(TALKATIVE)
+    process = start("jaeger", cwd=tmp_path)
+    try:
+        assert "Jaeger is at" in lines_until(process, "profiler export RUN")
+        process.send_signal(number)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert is_free(16686)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
 @pytest.mark.xdist_group("jaeger-ports")
 def test_it_is_awaited_shown_and_ended_with_ctrl_c(program, tmp_path):
     program(STAND_IN)

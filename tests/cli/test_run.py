@@ -310,6 +310,28 @@ def test_an_interrupted_run_reports_what_there_is(bench, number, status):
     assert "Traceback" not in err
 
 
+def test_an_interrupt_after_the_last_chain_ends_the_waiting_and_not_the_account(bench):
+    bench.agent()
+    with serve() as (url, _):
+        process = start(
+            "run", "my_agent.py", "--base-url", url, "--input", "a", "--engine-spans", "on", "--out", "out",
+            cwd=bench.folder,
+        )  # fmt: skip
+        seen = ""
+        while "for the engine's last spans" not in seen:
+            line = process.stderr.readline()
+            assert line, seen
+            seen += line
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+    assert "the run was interrupted" in out
+    manifest = bench.manifest()
+    assert (manifest["status"], manifest["chains"]["finished"]) == ("interrupted", 1)
+    assert manifest["engine_spans"]["joined"] == 0
+    assert "Traceback" not in err
+
+
 def test_a_second_interrupt_ends_at_once(bench):
     """The first asks for an orderly end; an agent that does not let go cannot hold the second one up."""
     bench.agent("import time\ndef answer(task):\n    time.sleep(60)\n")

@@ -6,7 +6,7 @@ import gzip
 import socket
 import threading
 from concurrent import futures
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -162,3 +162,31 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextmanager
+def answering(pieces, pause_s=0.0):
+    """A server that sends pieces to whoever connects, one after the other, and the last one again and again."""
+    over = threading.Event()
+
+    def serve():
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    def answer(connection):
+        with connection, suppress(OSError):
+            connection.recv(4096)
+            for piece in pieces:
+                connection.sendall(piece)
+                if over.wait(pause_s):
+                    return
+            while pause_s and not over.wait(pause_s):
+                connection.sendall(pieces[-1])
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        over.set()
+        listener.shutdown(socket.SHUT_RDWR)

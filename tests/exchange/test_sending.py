@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from span_collectors import free_port, grpc_collector, http_collector, raw_server
+from span_collectors import answering, free_port, grpc_collector, http_collector, raw_server
 
 from profiler.exchange import sending
 from profiler.exchange.documents import document
@@ -205,3 +205,35 @@ def test_a_run_that_ends_interrupts_the_pauses():
     sender = Sender("http://x:1", "grpc", way=Flaky(Answer(taken=True)), stop=stop)
     sender.send(document(chain()))
     assert sender.account.not_sent == 6
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        (b'{"partialSuccess":5}', 0),
+        (b"[" * 200_000, 0),
+        (b'{"partialSuccess":{"rejectedSpans":Infinity}}', 0),
+        (b'{"partialSuccess":{"rejectedSpans":-5}}', 6),
+        (b'{"partialSuccess":{"rejectedSpans":900}}', 0),
+    ],
+    ids=["a number", "deep", "infinitely many", "fewer than none", "more than all"],
+)
+def test_an_odd_account_of_what_was_taken_is_no_error_of_ours(said, sent):
+    with http_collector() as (endpoint, collector):
+        collector.answers = [(200, said, {"content-type": "application/json"})]
+        account = send(endpoint).account
+    assert (account.sent, account.not_sent) == (sent, 6 - sent)
+
+
+def test_a_collector_that_wants_the_next_try_at_once_is_not_hammered():
+    with http_collector() as (endpoint, collector):
+        collector.answers = [(503, b"", {"retry-after": "0"})] * 1000
+        assert send(endpoint, patience_s=1.0).account.sent == 0
+    assert len(collector.requests) == 2
+
+
+@pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nx-a: ", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["headers", "body"])
+def test_an_answer_that_drips_is_cut_off_after_the_stated_time(begin):
+    with answering([begin, b" "], pause_s=0.05) as port:
+        account = send(f"http://127.0.0.1:{port}", timeout_s=0.5).account
+    assert account.reason == "no answer within 0.5 s"

@@ -17,6 +17,8 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from sending import over_grpc, over_http, post, request, send_one, tracer
 
 from profiler.errors import EngineUnavailable
+from profiler.receive import door
+from profiler.receive import over_grpc as grpc_side
 from profiler.receive import over_http as http_side
 from profiler.receive.content import MOST_BYTES
 from profiler.receive.intake import Answered
@@ -257,3 +259,43 @@ def test_closing_with_connections_open_and_requests_under_way_ends_at_once():
     assert not receiver._thread.is_alive()
     for each in open_ones:
         each.close()
+
+
+def test_a_grpc_call_that_never_sends_its_message_holds_nobody_up_and_is_cut_off(receiver, monkeypatch):
+    monkeypatch.setattr(grpc_side, "_MESSAGE_S", 0.5)
+    kept = Kept(receiver, calls=[11])
+    said = threading.Event()
+
+    def never():
+        said.wait(60)
+        yield from ()
+
+    with grpc.insecure_channel(f"127.0.0.1:{receiver.port}") as channel:
+        silent = channel.stream_unary(f"/{grpc_side.SERVICE}/Export").future(never(), timeout=60)
+        send_one(over_grpc(receiver.endpoint), OURS, parent=11)
+        until(lambda: kept.parents() == [11])
+        until(silent.done)
+        assert silent.code() is grpc.StatusCode.CANCELLED
+        said.set()
+
+
+@pytest.mark.parametrize("said", [b"POST /v1", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+def test_a_connection_that_stops_before_its_first_request_is_whole_is_cut_off(receiver, monkeypatch, said):
+    monkeypatch.setattr(door, "FIRST_BYTES_S", 0.3)
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=30) as connection:
+        connection.sendall(said)
+        with contextlib.suppress(ConnectionResetError):
+            while connection.recv(1000):
+                pass
+    until(lambda: not receiver._door.open)
+
+
+def test_a_connection_whose_first_request_is_whole_may_stay(receiver, monkeypatch):
+    monkeypatch.setattr(door, "FIRST_BYTES_S", 0.5)
+    rest = b"st: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=30) as connection:
+        for pause_s in (0.0, 1.0):
+            time.sleep(pause_s)
+            connection.sendall(b"POST /v1/traces HTTP/1.1\r\nHo")
+            connection.sendall(rest)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")

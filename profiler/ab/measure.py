@@ -20,13 +20,17 @@ class Measured:
     Attributes:
         seconds: of each side; a chain that failed takes its partner with it.
         failures: of each side, in words.
+        failed_alone: pairs in which only that side failed.
         pairs: how many were run.
+        pairs_are_units: of the interval: pairs, not tasks.
         look: what the last look came to; None if there was none.
     """
 
     seconds: tuple[Seconds, Seconds] = field(default_factory=lambda: ({}, {}))
     failures: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
+    failed_alone: tuple[int, int] = (0, 0)
     pairs: int = 0
+    pairs_are_units: bool = False
     look: Look | None = None
 
     def take(self, task: str, *ended: Ended) -> None:
@@ -35,7 +39,9 @@ class Measured:
         for failures, each in zip(self.failures, ended, strict=True):
             if each.failure is not None:
                 failures.append(f"{task}: {each.failure}")
-        if all(each.failure is None for each in ended):
+        a, b = (each.failure is not None for each in ended)
+        self.failed_alone = (self.failed_alone[0] + (a and not b), self.failed_alone[1] + (b and not a))
+        if not (a or b):
             for seconds, each in zip(self.seconds, ended, strict=True):
                 seconds.setdefault(task, []).append(each.e2e_ns / 1e9)
 
@@ -71,7 +77,7 @@ def measure(
     for number in range(warmup):
         for side in sides:
             side.chain(tasks[number % len(tasks)], number + 1, timeout_s)
-    seen = Measured()
+    seen = Measured(pairs_are_units=plan.pairs_are_units)
     done: Counter[str] = Counter()
     for task, first, _ in turns(tasks, rounds, seed):
         done[task] += 1

@@ -72,11 +72,16 @@ def checked_out(agent: Path, revision: str, progress: Callable[[str], None]) -> 
     top = Path(_git(agent.parent, "rev-parse", "--show-toplevel", whose=f"{agent} is in no git repository"))
     named = ["--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
     commit = _git(top, "rev-parse", *named, whose=f"{top} has no revision {revision!r}")
-    inside = agent.resolve().relative_to(top.resolve())
+    inside = _within(agent, top)
     folder = Path(tempfile.mkdtemp(prefix="profiler-ab-"))
     tree = folder / commit[:_SHORT]
     try:
         _git(top, "worktree", "add", "--detach", str(tree), commit, whose="cannot make a worktree")
+        if (tree / ".gitmodules").is_file():
+            progress("fetching its submodules")
+            _git(
+                tree, "submodule", "update", "--init", "--recursive", whose=f"cannot fetch the submodules of {revision}"
+            )
         if not (tree / inside).is_file():
             raise UsageError(
                 f"there is no {inside} at {revision} ({commit[:_SHORT]})",
@@ -92,6 +97,16 @@ def checked_out(agent: Path, revision: str, progress: Callable[[str], None]) -> 
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(UsageError):
             _git(top, "worktree", "prune", whose="cannot tidy up")
+
+
+def _within(agent: Path, top: Path) -> Path:
+    real = agent.resolve()
+    if not real.is_relative_to(top.resolve()):
+        raise UsageError(
+            f"{agent} is a link to {real}, which is not in the repository {top}: its revisions have no such file",
+            remedy="name an agent that the repository keeps",
+        )
+    return real.relative_to(top.resolve())
 
 
 def _git(folder: Path, *arguments: str, whose: str) -> str:

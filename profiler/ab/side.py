@@ -15,10 +15,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from profiler.errors import DataError, EngineUnavailable, Interrupted, ProfilerError, UsageError
+from profiler.errors import EXIT_DATA, DataError, EngineUnavailable, Interrupted, ProfilerError, UsageError
 from profiler.record.pace import Ended
+from profiler.store.locate import read_manifest
+from profiler.store.manifest import MANIFEST_FILE
 
 _STOP_S: Final = 60.0
+_SLICE_S: Final = 1.0  # between looks whether the process is still there
 _GRACE_S: Final = 30.0  # beyond the time that the chain itself may take
 _LOG_LINES: Final = 15
 _BY_CODE: Final[Mapping[int, type[ProfilerError]]] = {
@@ -119,10 +122,16 @@ class Side:
             selector.register(self._told, selectors.EVENT_READ)
             while b"\n" not in self._rest:
                 left = deadline - time.monotonic()
-                if left <= 0 or not selector.select(left):
+                if left <= 0:
                     raise DataError(
                         f"side {self.name} has told nothing for {timeout_s:.0f} s", remedy=f"see {self.log_path}"
                     )
+                # A process that the agent started may hold the pipe open when the side itself is gone.
+                gone = self._process.poll() is not None
+                if not selector.select(0 if gone else min(left, _SLICE_S)):
+                    if gone:
+                        raise self._ended()
+                    continue
                 read = os.read(self._told, 1 << 16)
                 if not read:
                     raise self._ended()
@@ -156,8 +165,14 @@ class Side:
         except subprocess.TimeoutExpired as error:
             self.stop()
             raise DataError(f"side {self.name} did not end", remedy=f"see {self.log_path}") from error
-        if code:
+        if code and not (code == EXIT_DATA and self._is_written()):
             raise self._ended()
+
+    def _is_written(self) -> bool:
+        """Whether there is a whole run all the same: one of which no chain ended well exits as bad data."""
+        with suppress(DataError):
+            return read_manifest(self.run / MANIFEST_FILE).status == "finished"
+        return False
 
     def _hang_up(self) -> None:
         if self._open:

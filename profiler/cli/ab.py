@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+import signal
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 from profiler.cli.ending import note, shown_path
-from profiler.errors import EXIT_OK, EXIT_REGRESSION, UsageError
+from profiler.errors import EXIT_OK, EXIT_REGRESSION, DataError, UsageError
 
 if TYPE_CHECKING:
     from profiler.ab.measure import Measured
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from profiler.ab.spec import Spec
     from profiler.cli.session import Options
     from profiler.record.pace import Ended
-    from profiler.stats.paired import PairedRatio
 
 _START_S = 900.0  # provisioning and loading an engine take minutes
 _PATH = click.Path(path_type=Path)
@@ -101,10 +102,10 @@ def ab(
     if shared.agent or shared.revision:
         raise UsageError("--agent and --rev tell sides apart", remedy="give them in --a or --b")
     folder = out or Path("traces") / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{_stem(agent)}-ab"
-    with ExitStack() as stack:
+    with _termination_interrupts(), ExitStack() as stack:
         places = [stack.enter_context(_placed(name, spec, agent)) for name, spec in zip("AB", specs, strict=True)]
         commands = [
-            [str(path), *shared.arguments, *spec.arguments, "--repeat", str(rounds)]
+            [str(path), *_anchored([*shared.arguments, *spec.arguments]), "--repeat", str(rounds)]
             for spec, (_, path) in zip(specs, places, strict=True)
         ]
         options = [_checked(f"--{name}", command) for name, command in zip("ab", commands, strict=True)]
@@ -139,6 +140,45 @@ def _stem(agent: str) -> str:
 
 
 @contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """SIGTERM ends it like Ctrl-C: sides stopped, worktrees removed."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one is not to break off the tidying
+    raise KeyboardInterrupt
+
+
+def _anchored(arguments: Sequence[str]) -> list[str]:
+    """Paths of files made absolute: a side of a revision runs in another folder, and is to read the same files."""
+    from profiler.cli.run import run
+
+    of_files = {
+        name
+        for each in run.params
+        if isinstance(each, click.Option) and isinstance(each.type, click.Path)
+        for name in each.opts
+    }
+    found, is_path = [], False
+    for word in arguments:
+        name, equals, value = word.partition("=")
+        if is_path:
+            found.append(str(Path(word).absolute()))
+            is_path = False
+        elif equals and name in of_files:
+            found.append(f"{name}={Path(value).absolute()}")
+        else:
+            found.append(word)
+            is_path = word in of_files
+    return found
+
+
+@contextmanager
 def _placed(name: str, spec: Spec, agent: str) -> Iterator[tuple[Place, str]]:
     """Where a side runs, and its agent there, with its name."""
     from profiler.ab.revision import checked_out
@@ -169,13 +209,20 @@ def _checked(option: str, command: list[str]) -> Options:
 def _tasks(options: list[Options]) -> list[str]:
     from profiler.cli.session import tasks_of
     from profiler.record.agent import split_spec
+    from profiler.report.text import safe
 
-    ids = [[task.id for task in tasks_of(each, split_spec(each.agent)[0])] for each in options]
+    asked = [tasks_of(each, split_spec(each.agent)[0]) for each in options]
+    ids = [[task.id for task in each] for each in asked]
     if ids[0] != ids[1]:
         different = sorted(set(ids[0]) ^ set(ids[1]))[:5]
         raise UsageError(
             f"the sides have different tasks: {', '.join(different) or 'in another order'}",
             remedy='name the same for both, such as --both "--tasks tasks.json"',
+        )
+    if others := [a.id for a, b in zip(*asked, strict=True) if a.input != b.input]:
+        raise UsageError(
+            f"the sides are asked different things in: {safe(', '.join(others[:5]))}",
+            remedy='give one file for both, such as --both "--tasks tasks.json"',
         )
     return ids[0]
 
@@ -207,51 +254,30 @@ class _Progress:
 
 def _report(folder: Path, measured: Measured, margin: float, budget: int, output: str) -> int:
     """The comparison of both runs, and the verdict."""
+    from profiler.ab.outcome import outcome, outcome_words
     from profiler.cli.compare import compare_sides, load_side, render
     from profiler.compare.sameness import KINDS
+    from profiler.report.text import safe
     from profiler.stats.paired import Verdict
 
     for name, failures in zip("AB", measured.failures, strict=True):
         if failures:
-            note(f"side {name}: {len(failures)} chains failed, the first of {failures[0]}")
-    base, candidate = sides = [load_side(folder / name).recorded for name in "ab"]
-    compared = compare_sides(base, candidate, frozenset(KINDS))  # that the sides differ is what they are for
-    words = _verdict_words(measured, margin, budget)
+            note(f"side {name}: {len(failures)} chains failed, the first of {safe(failures[0], 300)}")
+    regressed = outcome(measured) is Verdict.REGRESSED
+    words = outcome_words(measured, margin, budget)
     if output == "json":
         note(words)
     else:
         click.echo(f"**{words}**\n" if output == "markdown" else f"{words}\n")
-    click.echo(render(sides, [compared], output), nl=False)
+    try:
+        base, candidate = sides = [load_side(folder / name).recorded for name in "ab"]
+        compared = compare_sides(base, candidate, frozenset(KINDS))  # that the sides differ is what they are for
+        click.echo(render(sides, [compared], output), nl=False)
+    except DataError as error:
+        if not regressed:
+            raise
+        note(safe(error.message, 1000))  # B fails in all chains: there is no time to compare
     note(
         f"both runs kept in {shown_path(folder)}; again: profiler compare {shown_path(folder)}/a {shown_path(folder)}/b"
     )
-    regressed = measured.look is not None and measured.look.verdict is Verdict.REGRESSED
     return EXIT_REGRESSION if regressed else EXIT_OK
-
-
-def _verdict_words(measured: Measured, margin: float, budget: int) -> str:
-    """What came out, after how much, and what it would take where nothing did."""
-    from profiler.stats.paired import Verdict
-
-    look = measured.look
-    after = f"after {measured.pairs} of at most {budget} pairs of chains"
-    if look is None or look.result.ratio is None:
-        return f"Cannot tell {after}: too few pairs ended well"
-    result, seen = look.result, _seen(look.result)
-    if look.verdict is Verdict.REGRESSED:
-        return f"Regressed {after}: {seen}"
-    if look.verdict is Verdict.NOT_REGRESSED:
-        return f"Not regressed by {margin:g}% or more {after}: {seen}"
-    gave_up = "" if look.chance is None else f"; the rest would decide with a chance of {look.chance:.0%}"
-    needed = result.tasks_for(1 + margin / 100)
-    takes = "" if needed is None else f"; to see {margin:g}% it takes about {needed} tasks (or pairs, of few tasks)"
-    return f"Cannot tell {after}: {seen}{gave_up}{takes}"
-
-
-def _seen(result: PairedRatio) -> str:
-    """How much slower or faster B is, with the interval that holds at all looks together."""
-    change = (result.ratio or 1) - 1
-    found = f"B is {abs(change):.1%} {'slower' if change > 0 else 'faster'} than A"
-    if result.low is None or result.high is None:
-        return found
-    return f"{found} [{result.low - 1:+.1%} to {result.high - 1:+.1%}, all looks counted]"

@@ -39,6 +39,8 @@ class Pace:
 
     def __init__(self, asked_fd: int, tell_fd: int) -> None:
         os.set_blocking(asked_fd, False)
+        for each in (asked_fd, tell_fd):  # what the agent starts is not to hold them open when this process is gone
+            os.set_inheritable(each, False)  # noqa: FBT003 - its signature
         self._asked_fd = asked_fd
         self._tell_fd = tell_fd
         self._rest = b""

@@ -1,13 +1,17 @@
 """`profiler ab` from the command line, on the embedded engine."""
 
 import json
+import os
+import signal
 import subprocess
+import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from cli_helpers import PLAIN_AGENT
 
+from profiler.cli.ab import _anchored, _termination_interrupts
 from profiler.store.reader import load_run
 
 ONE_CALL = PLAIN_AGENT.replace("range(2)", "range(1)")
@@ -113,3 +117,35 @@ def test_what_is_wrong_is_told_before_anything_starts(repository):
     taken = refused(repository, agent, "--a", "", "--b", "", "--both", BOTH, "--out", "both")
     assert "exists already" in taken
     assert not list(repository.folder.glob("traces/*"))
+    assert "asked different things in: input-1" in refused(repository, agent, "--a", "--input x", "--b", "--input y")
+
+
+def test_a_side_that_always_fails_is_regressed_and_its_words_are_harmless(bench):
+    broken = bench.agent('def answer(task):\n    raise RuntimeError("bad \\x1b[31m words")\n', "broken.py")
+    both = "--backend sim --input one --warmup 0 --no-script"
+    sides = ["--a", "", "--b", f"--agent {broken}", "--both", both]
+    done = bench.run("ab", bench.agent(), *sides, "--rounds", "6", "--out", "both")
+    assert done.code == 1, done.err
+    assert "0 chains of A and 6 of B failed, B fails clearly more often" in done.out
+    assert "the first of input-1: RuntimeError: bad" in done.err
+    assert "\x1b[31m" not in done.err + done.out
+
+
+def test_files_are_the_callers_wherever_a_side_runs(bench):
+    here = bench.folder
+    assert _anchored(["--tasks", "t.json", "--script=s.json", "--input", "one", "--seed", "3"]) == [
+        *("--tasks", str(here / "t.json"), f"--script={here / 's.json'}", "--input", "one"),
+        *("--seed", "3"),
+    ]
+
+
+def test_termination_ends_it_as_an_interrupt_does():
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminated():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+
+    with _termination_interrupts(), pytest.raises(KeyboardInterrupt):
+        terminated()
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -1,0 +1,94 @@
+"""What a measurement comes to: by the times of pairs, and by the chains that only one side failed in."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from profiler.ab.measure import Measured
+from profiler.stats.paired import PairedRatio, Verdict
+from profiler.stats.sequential import Look
+
+_CLEAR: Final = 0.025  # one-sided, as of the times
+_DOUBTFUL: Final = 0.2  # three failures of B alone to none of A: too few to be sure, too many to be called fine
+
+
+def p_fails_more(measured: Measured) -> float:
+    """One-sided p of the hypothesis that B fails no more often than A: small if it does.
+
+    The exact McNemar test: of the pairs in which one side alone failed, B's are binomial with 1/2. It is asked once, at
+    the end, which no failure has chosen.
+    """
+    of_a, of_b = measured.failed_alone
+    number = of_a + of_b
+    return float(sum(math.comb(number, each) for each in range(of_b, number + 1)) / 2**number)
+
+
+def outcome(measured: Measured) -> Verdict:
+    """The verdict: of the times, unless B fails more often."""
+    p = p_fails_more(measured)
+    of_times = Verdict.CANNOT_TELL if measured.look is None else measured.look.verdict
+    if p <= _CLEAR or of_times is Verdict.REGRESSED:
+        return Verdict.REGRESSED
+    return Verdict.CANNOT_TELL if p <= _DOUBTFUL else of_times
+
+
+def outcome_words(measured: Measured, margin: float, budget: int) -> str:
+    """What came out, after how much, and what it would take where nothing did.
+
+    Args:
+        measured: all that was seen.
+        margin: in per cent.
+        budget: pairs that might have been run.
+    """
+    found, look = outcome(measured), measured.look
+    what = {
+        Verdict.REGRESSED: "Regressed",
+        Verdict.NOT_REGRESSED: f"Not regressed by {margin:g}% or more",
+        Verdict.CANNOT_TELL: "Cannot tell",
+    }[found]
+    units = "pairs" if measured.pairs_are_units else "tasks"
+    times = _times(look, found, margin, units)
+    said = [times]
+    if any(measured.failures):
+        of_a, of_b = (len(each) for each in measured.failures)
+        p = p_fails_more(measured)
+        how = (
+            "B fails clearly more often"
+            if p <= _CLEAR
+            else "B may fail more often"
+            if p <= _DOUBTFUL
+            else "that B fails more often is not seen"
+        )
+        failed = f"{of_a} chains of A and {of_b} of B failed, {how} (p = {p:.2g})"
+        said = [failed, times] if p <= _DOUBTFUL else [times, failed]
+    words = f"{what} after {measured.pairs} of at most {budget} pairs of chains: {'; '.join(said)}"
+    if look is None or look.result.low is None:
+        return words
+    why = (
+        "of few tasks pairs are the units here, and all looks count"
+        if measured.pairs_are_units
+        else "all looks count here"
+    )
+    return f"{words}. {why[0].upper()}{why[1:]}; intervals of the comparison are over tasks, for one look"
+
+
+def _times(look: Look | None, found: Verdict, margin: float, units: str) -> str:
+    if look is None or look.result.ratio is None:
+        return "too few pairs ended well for the times"
+    seen = _seen(look.result, units)
+    if found is not Verdict.CANNOT_TELL or look.verdict is not Verdict.CANNOT_TELL:
+        return seen
+    gave_up = "" if look.chance is None else f"; the rest would decide with a chance of {look.chance:.0%}"
+    needed = look.result.tasks_for(1 + margin / 100)
+    takes = "" if needed is None else f"; to see {margin:g}% it takes about {needed} tasks (or pairs, of few tasks)"
+    return f"{seen}{gave_up}{takes}"
+
+
+def _seen(result: PairedRatio, units: str) -> str:
+    """How much slower or faster B is, with the interval that holds at all looks together."""
+    change = (result.ratio or 1) - 1
+    found = f"B is {abs(change):.1%} {'slower' if change > 0 else 'faster'} than A"
+    if result.low is None or result.high is None:
+        return found
+    return f"{found} [{result.low - 1:+.1%} to {result.high - 1:+.1%} over {result.tasks} {units}]"

@@ -1,0 +1,56 @@
+"""Revisions of a repository, checked out."""
+
+import subprocess
+
+import pytest
+
+from profiler.ab.revision import checked_out
+from profiler.errors import UsageError
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def repository(folder):
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    (folder / "agent.py").write_text("", encoding="utf-8")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message", "an agent")
+    return folder
+
+
+def test_an_agent_that_is_a_link_out_of_the_repository_is_usage(tmp_path):
+    top = repository(tmp_path / "top")
+    outside = tmp_path / "elsewhere.py"
+    outside.write_text("", encoding="utf-8")
+    (top / "link.py").symlink_to(outside)
+    with (
+        pytest.raises(UsageError, match=r"is a link to .*elsewhere\.py"),
+        checked_out(top / "link.py", "HEAD", lambda _: None),
+    ):
+        pass
+
+
+def test_submodules_come_with_a_revision(tmp_path, monkeypatch):
+    top, library = repository(tmp_path / "top"), repository(tmp_path / "library")
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "file")
+    git(top, "submodule", "--quiet", "add", str(library), "library")
+    git(top, "commit", "--quiet", "--message", "a library")
+    with checked_out(top / "agent.py", "HEAD", lambda _: None) as found:
+        assert (found.agent.parent / "library" / "agent.py").is_file()
+
+
+def test_submodules_that_cannot_be_fetched_are_told(tmp_path, monkeypatch):
+    top, library = repository(tmp_path / "top"), repository(tmp_path / "library")
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "file")
+    git(top, "submodule", "--quiet", "add", str(library), "library")
+    git(top, "commit", "--quiet", "--message", "a library")
+    monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "https")
+    with (
+        pytest.raises(UsageError, match="cannot fetch the submodules of HEAD"),
+        checked_out(top / "agent.py", "HEAD", lambda _: None),
+    ):
+        pass

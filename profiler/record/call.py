@@ -60,6 +60,7 @@ class CallContext(NamedTuple):
     script: Script | None
     capture_content: bool
     digests: Digests
+    counts: bool = True  # whether its chain is one of those that are measured, and not for warm-up
 
 
 class Call:
@@ -327,7 +328,7 @@ class Call:
             ttft_ns = reply.token_times_ns[0] - sent_ns
             attributes[sc.CHUNK_TIMES_US] = tuple([(at - sent_ns) // 1000 for at in reply.token_times_ns])
             attributes[sc.RESPONSE_TTFC] = ttft_ns / 1e9
-            if ctx.lag is not None and self._sent_ns is not None:
+            if ctx.lag is not None and self._sent_ns is not None and ctx.counts:
                 ctx.lag.first_token(ctx.clock.perf(sent_ns), ttft_ns)
         if self._answer.odd_chunks:
             attributes[sc.ODD_CHUNKS] = self._answer.odd_chunks

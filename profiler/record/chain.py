@@ -149,6 +149,7 @@ class Chain:
             script=Replayed(ordinal, scripted) if scripted else None,
             capture_content=options.capture_content,
             digests=self._digests,
+            counts=not self.warmup,
         )
         recorded = _RecordedCall(Call(context), place, ordinal, attempt, engine)
         self._attempts.setdefault((place, fingerprint), []).append(recorded)

@@ -23,6 +23,7 @@ from profiler.store.manifest import LoopLag
 
 INTERVAL_NS = 10_000_000
 LATE_CALLS_LIMIT = 0.05  # of the calls that have a first token
+_FEWEST_LATE_CALLS = 3  # one or two are chance, however few calls there are
 _OF_TTFT = 0.10
 _MEANINGLESS_NS = 2_000_000  # twice the resolution of a loop's timers
 _MOST_LATE = 100_000  # kept; at one in 10 ms the newest quarter of an hour
@@ -141,7 +142,7 @@ class LagProbe:
     def reasons(self) -> list[str]:
         """Why times taken on this loop are suspect, in words; empty if they are not."""
         judged = self._judged
-        if judged.late <= LATE_CALLS_LIMIT * judged.calls:
+        if judged.late < _FEWEST_LATE_CALLS or judged.late <= LATE_CALLS_LIMIT * judged.calls:
             return []
         calls, share = f"{judged.late} of {judged.calls} calls", f"{_OF_TTFT:.0%} of the time to first token"
         limit = f"limit {LATE_CALLS_LIMIT:.0%} of the calls"

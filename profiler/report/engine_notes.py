@@ -21,6 +21,21 @@ _LIMITS: Mapping[str, tuple[str, Sequence[str]]] = {
     "openai": ("this server, of which nothing is known but its protocol", (_UNFORCED, _SHARED)),
 }
 
+_PROTOCOLS: Mapping[str, str] = {
+    "tgi": "TGI's",
+    "ollama": "Ollama's",
+    "llama.cpp": "llama.cpp's",
+    "openai": "the plain OpenAI",
+}
+
+
+def simulated_engine(engine: Mapping[str, object]) -> str:
+    """The embedded engine by what it plays: its protocol where that is not vLLM's, its profile where that is known."""
+    protocol = _PROTOCOLS.get(str(engine.get("server")))
+    speaking = f" speaking {protocol} protocol" if protocol else ""
+    profile = f", profile {engine['profile']}" if engine.get("profile") else ""
+    return f"the embedded engine{speaking}{profile}"
+
 
 def engine_notes(summary: Summary, manifest: Manifest | None) -> Iterator[str]:
     """One sentence each; none for vLLM, which takes all that is asked of it and tells all that is wanted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from math import floor
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,6 +16,7 @@ from profiler.analysis.explain import Explanation
 from profiler.analysis.queues import Busy
 from profiler.analysis.summary import StepRow, Summary
 from profiler.links import trace_link
+from profiler.report.engine_notes import simulated_engine
 from profiler.report.engine_start import loading_sentence
 from profiler.report.findings import finding_table, seldom_on_path
 from profiler.report.text import MOST_ROWS, count, duration, ends_of, percent, plural, safe, size
@@ -105,9 +107,7 @@ def title(manifest: Manifest | None, source: str) -> str:
     concurrency = manifest.flags.get("concurrency", 1)
     load = f", {concurrency} chains at once" if concurrency != 1 else ""
     if engine.get("simulated"):
-        return safe(
-            f"{agent} against the embedded engine, profile {engine.get('profile') or '?'}: simulated times{load}", 300
-        )
+        return safe(f"{agent} against {simulated_engine(engine)}: simulated times{load}", 300)
     version = f" {engine['version']}" if engine.get("version") else ""
     device = f" on {engine['device']}" if engine.get("device") else ""
     served = f"{engine.get('name', 'engine')}{version}{device}, model {engine.get('model', '?')}"
@@ -138,14 +138,17 @@ def head_lines(summary: Summary) -> list[tuple[str, str]]:
         source = _timing_sources(summary)
         timed = f"engine timing for {count(summary.joined_calls)} of {plural(summary.calls, 'call')}"
         lines.append(("Joined", f"{timed} ({percent(coverage)}){source}"))
-    if summary.busy is not None:
+    if summary.busy is not None and (summary.busy.running != 0 or summary.busy.waiting):
         lines.append(("Engine", _busy(summary.busy, summary.calls)))
     return lines
 
 
 def _busy(busy: Busy, calls: int) -> str:
-    """The most of what the engine's own metrics said at the time of the calls."""
-    said = [f"{count(busy.running)} running"] if busy.running is not None else []
+    """The most of what the engine's own metrics said at the time of the calls.
+
+    That nothing runs is not told: something did, between two samples or within a step of the engine.
+    """
+    said = [f"{count(busy.running)} running"] if busy.running else []
     said += [f"{count(busy.waiting)} waiting"] if busy.waiting is not None else []
     said += [f"{percent(busy.kv_cache_usage)} of its KV cache used"] if busy.kv_cache_usage is not None else []
     preempted = f"; preemptions during {plural(busy.preempted_calls, 'call')}" if busy.preempted_calls else ""
@@ -298,7 +301,6 @@ def compounding_sentence(compounding: Compounding) -> str:
     )
     per_token = compounding.chain_ns(per_token_ns=1_000_000)
     if per_token is not None:
-        sentence += (
-            f"; 1 ms more per token, {duration(per_token)} ({count(round(compounding.path_decode_tokens or 0))} tokens)"
-        )
+        tokens = count(floor((compounding.path_decode_tokens or 0) + 0.5))
+        sentence += f"; 1 ms more per token, {duration(per_token)} ({tokens} tokens, each call's first left out)"
     return sentence + "."

@@ -7,7 +7,7 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_inputs import chain, explained, explanation_of, finding, manifest, report_text, small_run
+from report_inputs import chain, explained, explanation_of, finding, manifest, report_text, small_run, summary_of
 from rich.cells import cell_len
 from rich.text import Text
 
@@ -15,9 +15,10 @@ from profiler import semconv as sc
 from profiler.analysis.compounding import Compounding
 from profiler.analysis.explain import OnPath
 from profiler.analysis.model import Span
+from profiler.analysis.queues import Busy
 from profiler.report.caveats import caveats
 from profiler.report.markdown import render_markdown
-from profiler.report.terminal import compounding_sentence, render
+from profiler.report.terminal import compounding_sentence, head_lines, render
 
 MS = 1_000_000
 
@@ -109,6 +110,31 @@ def test_the_title_names_agent_engine_and_load():
     assert report_text(small_run(), run).splitlines()[0] == "react against vllm, model m, 4 chains at once"
 
 
+@pytest.mark.parametrize(
+    ("facts", "told"),
+    [
+        ({"server": "vllm", "profile": "cpu-tiny"}, "the embedded engine, profile cpu-tiny"),
+        ({"server": "vllm"}, "the embedded engine"),
+        ({"server": "tgi"}, "the embedded engine speaking TGI's protocol"),
+        ({"server": "ollama", "profile": "p"}, "the embedded engine speaking Ollama's protocol, profile p"),
+    ],
+)
+def test_the_title_tells_what_the_embedded_engine_plays(facts, told):
+    run = manifest(engine={"name": "sim", "simulated": True, **facts})
+    assert report_text(small_run(), run).splitlines()[0] == f"react against {told}: simulated times"
+
+
+def engine_line(**seen):
+    busy = Busy(**{"calls": 4, "running": 0, "waiting": 0, "kv_cache_usage": 0.0, "preempted_calls": 0, **seen})
+    return dict(head_lines(dataclasses.replace(summary_of(small_run()), busy=busy))).get("Engine")
+
+
+def test_samples_that_saw_nothing_running_are_not_told():
+    assert engine_line() is None
+    assert engine_line(waiting=2).startswith("at most 2 waiting, ")
+    assert engine_line(running=1).startswith("at most 1 running, 0 waiting, ")
+
+
 def test_without_a_manifest_the_title_names_the_file():
     assert report_text(small_run(), source="spans.jsonl").splitlines()[0] == "Chains in spans.jsonl"
 
@@ -136,8 +162,12 @@ def test_a_chain_without_calls_can_be_reported():
 def test_compounding_is_said_in_one_sentence():
     assert compounding_sentence(Compounding(3.0, 412.0)) == (
         "How delays compound: 100 ms more on every LLM call makes a chain 300 ms slower (3 calls in a row); "
-        "1 ms more per token, 412 ms (412 tokens)."
+        "1 ms more per token, 412 ms (412 tokens, each call's first left out)."
     )
+
+
+def test_half_a_token_is_rounded_up():
+    assert "(119 tokens," in compounding_sentence(Compounding(3.0, 118.5))
 
 
 @pytest.mark.parametrize("width", [1, 60, 70, 80, 92, 110, 140, 300])

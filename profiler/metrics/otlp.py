@@ -35,6 +35,7 @@ LAST_TRY_S = 1.0  # for one that never has
 NO_METRICS = "it takes no metrics"  # how an export's error begins of a collector that has no use for them
 _PATH = "/v1/metrics"
 _OF_TRACES = "/v1/traces"
+_NOBODY = re.compile(r"Connection refused|UNAVAILABLE")
 _NOT_TAKEN = re.compile(r"code: (404|405|501)\b|(UNIMPLEMENTED)")  # not now, and never
 
 
@@ -60,7 +61,9 @@ def make_exporter(endpoint: str, protocol: str) -> MetricExporter:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as Http
 
     target = endpoint if urlsplit(endpoint).path.strip("/") else endpoint.rstrip("/") + _PATH
-    return Http(endpoint=target, timeout=SEND_TIMEOUT_S)
+    from profiler.metrics.taken import Session
+
+    return Http(endpoint=target, timeout=SEND_TIMEOUT_S, session=Session(SEND_TIMEOUT_S))
 
 
 class OtlpMetrics:
@@ -137,7 +140,7 @@ class OtlpMetrics:
         if self._refused is not None:
             error = f"{NO_METRICS}: its answer was {self._refused}"
         elif not_sent:
-            error = clean_message(self._message.text or "no answer in time")
+            error = _in_words(self._message.text or "no answer in time")
         return Export(
             endpoint=without_credentials(self.endpoint),
             protocol=self.protocol,
@@ -237,6 +240,13 @@ class Messages(logging.Handler):
         """Listen no more: what our own shutdown causes is no reason."""
         self._thread = None
         super().close()
+
+
+def _in_words(message: str) -> str:
+    """An exporter's line without what its reader cannot use."""
+    if _NOBODY.search(message):
+        return "connection refused: is a collector running there?"
+    return clean_message(message.rpartition("code: None, reason: ")[2])
 
 
 def _wants_differences(environ: Mapping[str, str]) -> bool:

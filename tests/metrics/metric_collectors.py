@@ -35,7 +35,7 @@ def served(handler):
 
 
 @contextmanager
-def http_collector(statuses=(), hold=None):
+def http_collector(statuses=(), hold=None, answer=b"", headers=()):
     """Answers with the statuses in turn, then with 200; its address, what it was sent, and where to."""
     requests, paths, left = [], [], list(statuses)
 
@@ -49,8 +49,11 @@ def http_collector(statuses=(), hold=None):
             if status == 200 and self.path.endswith("/metrics"):
                 requests.append(ExportMetricsServiceRequest.FromString(body))
             self.send_response(status)
-            self.send_header("content-length", "0")
+            self.send_header("content-length", str(len(answer)))
+            for name, value in headers:
+                self.send_header(name, value)
             self.end_headers()
+            self.wfile.write(answer)
 
         def log_message(self, *args):
             pass

@@ -10,6 +10,10 @@ from itertools import pairwise
 import pytest
 from chains import call, chain, tool
 from metric_collectors import grpc_collector, http_collector, points
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsPartialSuccess,
+    ExportMetricsServiceResponse,
+)
 
 from profiler.metrics.figures import Figures
 from profiler.metrics.otlp import EVERY_S, OtlpMetrics, metrics_endpoint
@@ -112,7 +116,39 @@ def test_a_dead_collector_is_told_and_nothing_is_raised():
         )
     assert export.sent == 0
     assert export.not_sent > 0
-    assert export.error
+    assert export.error == "connection refused: is a collector running there?"
+
+
+REJECTING = ExportMetricsServiceResponse(
+    partial_success=ExportMetricsPartialSuccess(rejected_data_points=3, error_message="too old")
+).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "says"),
+    [
+        (b"<html>Welcome</html>", "text/html; charset=utf-8", "no collector, but a web page"),
+        (REJECTING, "application/x-protobuf", "it rejected 3 data points: too old"),
+        (b"\xff\xff", "application/x-protobuf", "not answer as a collector does"),
+        (b"x" * (2 << 20), "text/plain", "its answer does not end"),
+    ],
+    ids=["a web page", "rejected", "garbage", "endless"],
+)
+def test_a_success_by_its_status_alone_is_none(answer, kind, says):
+    with http_collector(answer=answer, headers=[("content-type", kind)]) as (endpoint, _, _):
+        export = OtlpMetrics(endpoint, figures(), RESOURCE, every_s=NEVER).close(5)
+    assert export.sent == 0
+    assert says in export.error
+
+
+def test_a_redirect_is_not_followed():
+    with (
+        http_collector() as (other, requests, _),
+        http_collector([307] * 9, headers=[("location", f"{other}/v1/metrics")]) as (endpoint, _, paths),
+    ):
+        export = OtlpMetrics(endpoint, figures(), RESOURCE, every_s=NEVER).close(5)
+    assert (len(paths), requests, export.sent) == (1, [], 0)
+    assert "307" in export.error
 
 
 def test_a_hanging_collector_costs_only_the_stated_wait():

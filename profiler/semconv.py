@@ -82,6 +82,7 @@ LOOP_LAG_MAX_NS: Final = "profiler.loop.lag_max_ns"  # how late the event loop w
 
 # --- engine timing, as the engine defines it -------------------------------------------------------------
 ENGINE_SOURCE: Final = "profiler.engine.timing_source"
+ENGINE_NOT_BELIEVED: Final = "profiler.engine.timing_not_believed"  # source of durations longer than the call: left out
 ENGINE_QUEUE_NS: Final = "profiler.engine.queue_ns"
 ENGINE_PREFILL_NS: Final = "profiler.engine.prefill_ns"
 ENGINE_DECODE_NS: Final = "profiler.engine.decode_ns"

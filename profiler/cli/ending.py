@@ -30,6 +30,7 @@ def conclude(manifest: Manifest, outcome: Outcome) -> None:
     manifest.failures = [result.failure for result in results if result.failure is not None]
     manifest.calls_outside_chains = outcome.calls_outside_chains
     manifest.calls_not_followed = outcome.calls_not_followed
+    manifest.timings_not_believed = outcome.timings_not_believed
     manifest.loop_lag, manifest.suspect = outcome.loop_lag, outcome.suspect
     manifest.recording_cost = outcome.recording_cost
     if outcome.fatal is None:
@@ -90,17 +91,23 @@ def shown_path(path: Path) -> str:
 def _show_failures(manifest: Manifest) -> None:
     from profiler.report.text import safe
 
-    seen: dict[tuple[str, str], list[str]] = {}
+    seen: dict[tuple[str, str, str | None], list[str]] = {}
     for failure in manifest.failures:
-        seen.setdefault((failure.type, failure.message), []).append(failure.task)
+        seen.setdefault((failure.type, failure.message, failure.where), []).append(failure.task)
     if seen:
         note("\nFailed chains (warm-up included):")
-    for (kind, message), names in list(seen.items())[:_SHOWN_FAILURES]:
+    for (kind, message, place), names in list(seen.items())[:_SHOWN_FAILURES]:
         where = safe(", ".join(dict.fromkeys(names)), 120)
-        note(f"  {len(names)} x {kind}: {safe(message, 300)}\n      in {where}")
+        at = f" at {safe(place)}" if place else ""
+        note(f"  {len(names)} x {kind}{at}: {safe(message, 300)}\n      in {where}")
         if kind == "NotFoundError" and "model" in message:
             served = ", ".join(manifest.engine.get("models") or [manifest.engine.get("model", "?")])
             note(f"      served: {served}; let the agent take its model from OPENAI_MODEL")
+        if kind == "APIConnectionError":
+            note(
+                f"      the engine is at {manifest.engine.get('base_url', '?')}; an agent with an address of its own "
+                "should take it from OPENAI_BASE_URL"
+            )
     if len(seen) > _SHOWN_FAILURES:
         note(f"  and {len(seen) - _SHOWN_FAILURES} other kinds: see run.json")
 

@@ -232,7 +232,8 @@ def serve(
     if log_path is None:
         scratch = Path(tempfile.mkdtemp(prefix="profiler-engine-"))
         log_path = scratch / "engine.log"
-    previous = signal.signal(signal.SIGTERM, _as_interrupt)
+    # A shell without job control starts what it puts in the background with SIGINT ignored: it is to stop us anyway.
+    previous = {number: signal.signal(number, _as_interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with open_engine(options, log_path=log_path, progress=say) as opened:
             _explain(opened)
@@ -244,7 +245,8 @@ def serve(
         if scratch is not None:  # a log that nobody asked for is kept only where something went wrong
             shutil.rmtree(scratch, ignore_errors=True)
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
         if scratch is not None and not (log_path.exists() and log_path.stat().st_size):
             shutil.rmtree(scratch, ignore_errors=True)
 

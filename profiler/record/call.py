@@ -25,7 +25,7 @@ from profiler.record.clock import Clock
 from profiler.record.cost import TIME_EVERY, Cost
 from profiler.record.digests import Digests
 from profiler.record.lag import LagProbe
-from profiler.record.placement import place_phases
+from profiler.record.placement import is_credible, place_phases
 from profiler.record.protocol import Json, Reply, error_text, parse_json
 from profiler.record.replay import Adaptation
 from profiler.record.request import Place, request_attributes
@@ -243,6 +243,12 @@ class Call:
         return self._answer.reply
 
     @property
+    def not_believed(self) -> bool:
+        """Whether the engine told durations that a call which is over cannot have had."""
+        self.settle()
+        return sc.ENGINE_NOT_BELIEVED in self._ctx.span.attributes
+
+    @property
     def failed(self) -> str | None:
         """Why a call that is over has failed, if it has."""
         self.settle()
@@ -278,7 +284,9 @@ class Call:
         timing = answer.reply.timing(self._headers)
         if timing is not None and sc.CALL_HIDDEN in attributes:
             timing = replace(timing, untold_ns=None)  # it tells of the second generation alone
-        if timing is not None:
+        if timing is not None and not is_credible(timing, end_ns - ctx.span.start_ns):
+            attributes[sc.ENGINE_NOT_BELIEVED] = timing.source
+        elif timing is not None:
             attributes.update(self._add_phases(timing, sent_ns, end_ns))
         if ctx.capture_content:
             attributes.update(self._content())

@@ -243,6 +243,11 @@ class Chain:
         """Attempts of LLM calls so far."""
         return len(self._calls)
 
+    @property
+    def timings_not_believed(self) -> int:
+        """Calls of a chain that has ended whose engine told longer durations than they took."""
+        return sum(recorded.call.not_believed for recorded in self._calls)
+
     def spoken(self) -> list[ScriptedCall]:
         """What the model said in this chain, as a script keeps it; failed attempts left out."""
         said = []

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from profiler.record.timing import EngineTiming
 
+_TOLERANCE_NS = 100_000_000  # clocks that run apart, times that are cut off, an answer that came before its time
+
+
+def is_credible(timing: EngineTiming, call_ns: int) -> bool:
+    """Whether the engine can have spent what it tells within a call of this duration.
+
+    It cannot where another one's answer was kept and given again, or where its clock or its unit is wrong.
+    """
+    return sum(duration for _, duration in timing.phases) <= call_ns * 1.1 + _TOLERANCE_NS
+
 
 def place_phases(timing: EngineTiming, sent_ns: int, first_ns: int | None, last_ns: int) -> list[tuple[str, int, int]]:
     """Put the engine's durations onto the client's clock.

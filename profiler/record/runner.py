@@ -18,6 +18,7 @@ from profiler.errors import DataError, EngineDied, Interrupted, ProfilerError, S
 from profiler.record.agent import Agent
 from profiler.record.api import Api
 from profiler.record.asking import Asking
+from profiler.record.blame import place_of
 from profiler.record.chain import Chain, RecordingOptions, active_chain
 from profiler.record.graph import spare_models
 from profiler.record.lag import LoopLags
@@ -92,6 +93,7 @@ class Outcome:
     mismatch: ScriptMismatch | None = None
     calls_outside_chains: int = 0
     calls_not_followed: int = 0  # requests for an engine by an API that the recorder does not know
+    timings_not_believed: int = 0  # calls whose engine told longer durations than they took
     abandoned: bool = False  # something of the agent's may still be running
     loop_lag: LoopLag | None = None
     suspect: list[str] = field(default_factory=list)  # why the times may be less exact than they look
@@ -131,6 +133,7 @@ class Runner:
         self._pick = pick
         self._supervised = supervised
         self._plan = plan
+        self._agent_folder = plan.agent.path.resolve().parent  # before the agent changes where it is
         self._recorder = recorder
         self._check_engine = check_engine
         self._check_store = check_store
@@ -262,6 +265,7 @@ class Runner:
 
     def _account(self, job: Job, chain: Chain) -> None:
         failure = None
+        self._outcome.timings_not_believed += chain.timings_not_believed
         if chain.failure is not None:
             failure = Failure(
                 task=job.task.id,
@@ -270,6 +274,7 @@ class Runner:
                 type=type(chain.failure).__qualname__,
                 message=clean_message(str(chain.failure)),
                 trace_id=f"{chain.trace_id:032x}",
+                where=place_of(chain.failure, self._agent_folder),
             )
         elif not job.warmup and job.task.id not in self._outcome.spoken:
             self._outcome.spoken[job.task.id] = chain.spoken()

@@ -63,6 +63,11 @@ def _of_run(manifest: Manifest | None) -> list[str]:
         found.append(
             f"{requests} to an API that is not followed (embeddings, responses …): their time counts as framework"
         )
+    if manifest.timings_not_believed:
+        found.append(
+            f"the engine's own durations are longer than the call in {plural(manifest.timings_not_believed, 'call')} "
+            "and were left out there (cached answers?)"
+        )
     return found
 
 
@@ -92,7 +97,7 @@ def _of_figures(summary: Summary, *, recorded: bool) -> list[str]:
     if summary.chains > summary.failed and not summary.calls and not summary.failed_calls:
         found.append(
             "no LLM call was seen: the agent's client must be built on httpx or httpx2 (openai, LangChain …) and use "
-            "the chat completions or completions API"
+            "the chat completions or completions API, and not run in a process of its own"
             if recorded
             else "no LLM call was recognised: docs/foreign.md says which spans are"
         )

@@ -23,6 +23,7 @@ class Failure(BaseModel):
     type: str
     message: str
     trace_id: str
+    where: str | None = None  # the last line of the agent's own files: "agent.py:12"
 
 
 class Counts(BaseModel):
@@ -146,6 +147,7 @@ class Manifest(BaseModel):
     spans: SpanCounts = Field(default_factory=SpanCounts)
     calls_outside_chains: int = 0
     calls_not_followed: int = 0
+    timings_not_believed: int = 0  # calls whose engine told longer durations than they took
     export: Export | None = None
     metrics_export: Export | None = None  # counted in measurements
     engine_metrics: EngineMetrics | None = None

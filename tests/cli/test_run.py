@@ -94,8 +94,9 @@ def test_a_chain_that_raises_is_recorded_and_the_others_go_on(bench):
         )  # fmt: skip
     assert result.code == 0
     assert "2 ended well, 1 failed" in result.out
-    assert "AssertionError: no idea" in result.err
-    assert bench.manifest()["failures"][0]["task"] == "input-2"
+    assert "1 x AssertionError at my_agent.py:8: no idea" in result.err
+    (failure,) = bench.manifest()["failures"]
+    assert (failure["task"], failure["where"]) == ("input-2", "my_agent.py:8")
 
 
 def test_a_run_without_a_good_chain_has_exit_code_3(bench):
@@ -130,6 +131,20 @@ def test_an_agent_with_a_model_of_its_own_is_told_what_is_served(bench):
         result = bench.run("run", agent, "--base-url", url, "--input", "a", "--out", "out")
     assert result.code == 3
     assert "served: test-model; let the agent take its model from OPENAI_MODEL" in result.err
+
+
+def test_an_agent_with_an_address_of_its_own_is_told_where_the_engine_is(bench):
+    agent = bench.agent("""
+        import openai
+        def answer(task):
+            with openai.OpenAI(max_retries=0, base_url="http://127.0.0.1:9/v1", api_key="k") as client:
+                client.chat.completions.create(model="m", messages=[{"role": "user", "content": task}])
+        """)
+    with serve() as (url, _):
+        result = bench.run("run", agent, "--base-url", url, "--input", "a", "--out", "out")
+        assert f"the engine is at {url}" in result.err
+    assert result.code == 3
+    assert "OPENAI_BASE_URL" in result.err
 
 
 def test_a_script_that_lacks_a_call_names_task_step_and_remedy(bench):

@@ -207,6 +207,18 @@ def test_serve_prints_the_address_serves_until_it_is_ended_and_leaves_nothing(tm
     assert [path.name for path in tmp_path.iterdir()] == ["truth.jsonl"]
 
 
+def test_serve_put_in_the_background_by_a_script_is_ended_by_an_interrupt():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as such a shell does, and children inherit
+    try:
+        with serve("--sim-profile", "fast") as (process, address):
+            assert address
+            process.send_signal(signal.SIGINT)
+            process.wait(LIMIT_S)
+            assert process.returncode == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_serve_asks_for_the_key_that_is_set(tmp_path):
     more = {"PROFILER_SIM_API_KEY": "right", "TMPDIR": str(tmp_path)}
     with serve("--sim-profile", "fast", **more) as (_, address):

@@ -283,6 +283,35 @@ def test_a_line_that_is_too_large_loses_nothing_of_what_was_held():
     assert decoder.rest() == begun
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "said", "kind", "headers", "source"),
+    [
+        (
+            "/api/chat",
+            CHAT,
+            lines([*OLLAMA_LINES[:-1], {**OLLAMA_LINES[-1], "load_duration": 10**12}]),
+            "application/x-ndjson",
+            {},
+            "ollama.durations",
+        ),
+        (
+            "/generate",
+            {"inputs": "x"},
+            b'{"generated_text":"word"}',
+            "application/json",
+            {"x-queue-time": "0", "x-inference-time": "999999"},
+            "tgi.headers",
+        ),
+    ],
+)
+def test_durations_that_no_call_of_that_length_can_have_had_are_left_out(path, body, said, kind, headers, source):
+    call, _, _, recording = answered(path, body, said, kind=kind, headers=headers)
+    assert call.attributes[sc.ENGINE_NOT_BELIEVED] == source
+    assert sc.ENGINE_SOURCE not in call.attributes
+    assert recording.trace.children.get(call.span_id, []) == []
+    assert recording.chain.timings_not_believed == 1
+
+
 def test_a_second_generation_of_tgi_is_known_by_an_answer_in_words_to_a_request_with_tools():
     usage = {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}
     message = {"role": "assistant", "content": "No tool."}

@@ -53,6 +53,10 @@ def test_spans_without_a_manifest_are_said_to_be():
         ),
         ({"status": "failed", "error": "the engine died"}, "the run broke off: the engine died"),
         ({"status": "failed"}, "the run broke off: unknown"),
+        (
+            {"timings_not_believed": 2},
+            "the engine's own durations are longer than the call in 2 calls and were left out there (cached answers?)",
+        ),
         ({"spans": {"started": 10, "written": 8}}, "10 spans were started and 8 written"),
         (
             {"engine": {"random_weights": True}},

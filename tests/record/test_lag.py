@@ -109,14 +109,14 @@ def test_calls_of_a_warm_up_are_not_judged(warmup, judged):
     lags, told = LoopLags(), Judged()
     lags._own = LagProbe(judged=told)
     lags._own.sample(0, 0)
-    with Recorder(service_name="agent", resource={}, sinks=[]) as recorder, serve() as (url, _):
+    with Recorder(service_name="agent", resource={}, sinks=[[].append]) as recorder, serve() as (url, _):
         recorder.lag = lags
         options = RecordingOptions(agent_name="test", provider="vllm")
         chain = Chain(recorder, options, task_id="t", repeat=1, warmup=warmup)
         with watch_wire(chain.begin_call), chain.active(), httpx2.Client() as client:
             client.post(
                 f"{url}/chat/completions",
-                json={"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": True},
+                json={"model": "test-model", "messages": [{"role": "user", "content": "x"}], "stream": True},
             )
         chain.finish(None)
     assert told.calls == judged

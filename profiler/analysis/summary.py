@@ -84,6 +84,14 @@ class OffScript:
 
 
 @dataclass(frozen=True, slots=True)
+class Untold:
+    """Of the mean chain, what is unaccounted in streamed calls without engine timing, by the client's clock."""
+
+    first_ns: float  # until their first tokens
+    between_ns: float  # from their first tokens to their last
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """All figures. Chains that failed or were warm-up are counted and in no other figure."""
 
@@ -118,6 +126,7 @@ class Summary:
     failures: Sequence[tuple[str, int]] = field(default_factory=tuple)  # error type, chains
     adapted: Sequence[tuple[str, int]] = ()  # field of requests, calls in which it was sent otherwise than asked
     hidden_generations: int = 0  # calls whose engine threw a first answer away
+    untold: Untold | None = None
     overloaded: int = 0  # attempts that were turned away with status 429, those of failed chains with them
 
 
@@ -165,6 +174,7 @@ def summarise(tables: Tables, measured: Measured | None = None) -> Summary:
         hidden_generations=int(answered["hidden_generation"].sum()),
         overloaded=int((tables.calls["error_type"] == "429")[~tables.calls["warmup"]].sum()),
         busy=busy(answered),
+        untold=_untold(measured),
         failures=tuple(
             (str(name), int(number))
             for name, number in there[there["failed"]]["error_type"].fillna("error").value_counts().items()
@@ -317,6 +327,22 @@ def _slowest(calls: pd.DataFrame) -> SlowestCall | None:
         output_tokens=_known(row["output_tokens"]),
         load_ns=_known(row["load_ns"]),
         inference_ns=_known(row["inference_ns"]),
+    )
+
+
+def _untold(measured: Measured) -> Untold | None:
+    """None if there is no such time. A call that is on the path in part has as much of both."""
+    calls = measured.answered
+    first, last = numbers(calls["ttft_ns"]), numbers(calls["last_chunk_ns"])
+    left = numbers(calls["call_e2e_ns"]) - np.nan_to_num(numbers(calls["sent_ns"]))
+    here = calls["timing_source"].isna().to_numpy() & np.isfinite(first) & np.isfinite(last) & (left > 0)
+    share = np.divide(numbers(calls["path_unaccounted_ns"]), left, out=np.zeros(len(calls)), where=here)
+    if not share.any():
+        return None
+    chains = len(measured.chains)
+    return Untold(
+        first_ns=float(np.nansum(share * first)) / chains,
+        between_ns=float(np.nansum(share * (last - first))) / chains,
     )
 
 

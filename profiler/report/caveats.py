@@ -5,10 +5,15 @@ from __future__ import annotations
 from profiler.analysis.reconcile import Reconciled
 from profiler.analysis.summary import Summary
 from profiler.report.engine_notes import engine_notes
-from profiler.report.text import count, plural, safe
+from profiler.report.text import count, duration, plural, safe
 from profiler.store.manifest import Manifest
 
 _NOTES_SHOWN = 5
+_SPANS = "take its own spans (--engine-spans on)"
+_TELLING = {
+    "vllm": f"; start vLLM, 0.25 or newer, with --enable-per-request-metrics, or {_SPANS}",
+    "tgi": f"; {_SPANS}",
+}
 
 
 def caveats(
@@ -18,7 +23,7 @@ def caveats(
     found = [
         *_of_run(manifest),
         *_of_engine_log(engine_log),
-        *_of_figures(summary, recorded=manifest is not None and manifest.imported is None),
+        *_of_figures(summary, server=_server(manifest)),
     ]
     found += engine_notes(summary, manifest)
     found += [safe(note) for note in notes[:_NOTES_SHOWN]]
@@ -87,9 +92,30 @@ def _of_engine_log(joined: Reconciled | None) -> list[str]:
     return found
 
 
-def _of_figures(summary: Summary, *, recorded: bool) -> list[str]:
-    """What the figures lack; `recorded` by the profiler, or by somebody else."""
-    found = []
+def _server(manifest: Manifest | None) -> str | None:
+    """The kind of server of a run that the profiler recorded; None of what somebody else did."""
+    return str(manifest.engine.get("server", "vllm")) if manifest is not None and manifest.imported is None else None
+
+
+def _split(summary: Summary) -> str:
+    """Where in its calls the unaccounted time lies, which the client's clock tells of streams."""
+    if summary.untold is None:
+        return ""
+    total = sum(row.total_ns for row in summary.phases if row.phase == "unaccounted")
+    return (
+        f" (of {duration(total / (summary.chains - summary.failed))} per chain {duration(summary.untold.first_ns)} "
+        f"until first tokens, {duration(summary.untold.between_ns)} from first to last ones)"
+    )
+
+
+def _remedy(summary: Summary, server: str | None) -> str:
+    """What makes the engine tell, where it tells nothing."""
+    return "" if summary.joined_calls else _TELLING.get(server or "", "")
+
+
+def _of_figures(summary: Summary, *, server: str | None) -> list[str]:
+    """What the figures lack; of a server if the profiler recorded them."""
+    found, recorded = [], server is not None
     if summary.failed:
         kinds = ", ".join(f"{safe(name)} {number}" for name, number in summary.failures)
         verb = "is" if summary.failed == 1 else "are"
@@ -118,9 +144,10 @@ def _of_figures(summary: Summary, *, recorded: bool) -> list[str]:
             " later than queue and prefill explain (a busy machine?): TTFT and TPOT there tell of delivery"
         )
     if summary.joined_calls < summary.calls:
+        whose = "the others" if summary.joined_calls else "them"
         found.append(
             f"engine timing is known for {count(summary.joined_calls)} of {plural(summary.calls, 'call')}: "
-            "the waiting in the others is unaccounted"
+            f"the waiting in {whose} is unaccounted{_split(summary)}{_remedy(summary, server)}"
         )
     off = summary.off_script
     if off is not None:

@@ -8,6 +8,8 @@ from profiler.analysis.model import Span
 from profiler.analysis.reconcile import Reconciled
 from profiler.report.caveats import caveats
 
+MS = 1_000_000
+
 
 def call(name="c", *, failed=False, **changes):
     attributes = {
@@ -120,6 +122,33 @@ def test_calls_without_engine_timing_are_counted():
     assert found([good_chain(call(), call("d", **{sc.ENGINE_SOURCE: None}))]) == [
         "engine timing is known for 1 of 2 calls: the waiting in the others is unaccounted"
     ]
+
+
+def untimed():
+    """A streamed call of 10 ms: sent after 1, first token 3 after that, the last one 5 later."""
+    attributes = {sc.ENGINE_SOURCE: None, sc.SENT_NS: MS, sc.CHUNK_TIMES_US: (3000, 8000), sc.RESPONSE_TTFC: 0.003}
+    return call(**attributes)
+
+
+@pytest.mark.parametrize(
+    ("server", "what_to_do"),
+    [
+        ("vllm", "; start vLLM, 0.25 or newer, with --enable-per-request-metrics, or take its own spans"),
+        ("tgi", "; take its own spans (--engine-spans on)"),
+        ("ollama", ""),
+    ],
+)
+def test_without_any_engine_timing_it_is_said_what_to_do(server, what_to_do):
+    run = manifest(engine={"name": server, "server": server})
+    sentence = found([good_chain(call(**{sc.ENGINE_SOURCE: None}))], run)[0]
+    start = f"engine timing is known for 0 of 1 call: the waiting in them is unaccounted{what_to_do}"
+    assert sentence.startswith(start)
+    assert what_to_do or sentence == start
+
+
+def test_the_unaccounted_time_of_streams_is_split_at_first_and_last_tokens():
+    (sentence,) = found([chain("aa", 0, 10, [untimed()], {})])
+    assert "unaccounted (of 9.00 ms per chain 3.00 ms until first tokens, 5.00 ms from first to last ones)" in sentence
 
 
 def test_calls_of_failed_and_warm_up_chains_make_no_caveat():

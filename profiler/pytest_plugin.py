@@ -10,6 +10,7 @@ Loaded by itself where the profiler is installed; without the fixture it costs a
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to write runs over those that they are to be compared with."""
+    out, baseline = (config.getoption(f"--profiler-{each}") for each in ("out", "baseline"))
+    if out and baseline and Path(out).resolve() == Path(baseline).resolve():
+        msg = f"--profiler-out and --profiler-baseline are both {out}: runs would replace what they are compared with"
+        raise pytest.UsageError(msg)
+
+
 @pytest.fixture
 def profile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Profile:
     """Profile an agent: `profile(agent, tasks=…, repeat=…)` gives its run, with assertions."""
@@ -60,5 +69,6 @@ def profile(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def _file_name(node_id: str) -> str:
-    """A test's name as a folder's."""
-    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in node_id).strip("-")[-120:]
+    """A test's name as a folder's, with what tells it from others that read alike there."""
+    words = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in node_id).strip("-.")[-120:]
+    return f"{words}-{hashlib.sha256(node_id.encode()).hexdigest()[:8]}"

@@ -7,9 +7,11 @@ of a failure ends at the user's own line (`__tracebackhide__`).
 
 from __future__ import annotations
 
+import math
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _LAST_LINES: Final = 20
 _NAMED: Final = 3
 _SPANS: Final = "spans.jsonl"
+_OF_A_RUN: Final = (_SPANS, "run.json", "engine.log")
 _INCOMPLETE: Final = 3  # no chain ended well, or one left its script: there is a run all the same
 _FINE: Final = 0
 
@@ -80,6 +83,8 @@ class Profile:
         """
         self._runs += 1
         folder = self._folder / f"run-{self._runs}" if self._runs > 1 else self._folder / "run"
+        if any((folder / each).is_file() for each in _OF_A_RUN):  # this test's, of an earlier session
+            shutil.rmtree(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "profiler", "run", str(agent), "--out", str(folder.absolute())]
         command += ["--repeat", str(repeat), "--warmup", str(warmup), "--concurrency", str(concurrency)]
@@ -94,7 +99,9 @@ class Profile:
             [*command, *options], capture_output=True, text=True, errors="replace", check=False, cwd=self._root
         )
         if done.returncode not in (_FINE, _INCOMPLETE) or not (folder / _SPANS).is_file():
-            last = "\n".join(f"  | {line}" for line in done.stderr.strip().splitlines()[-_LAST_LINES:])
+            from profiler.report.text import safe
+
+            last = "\n".join(f"  | {safe(line, 500)}" for line in done.stderr.strip().splitlines()[-_LAST_LINES:])
             raise ProfileFailed(f"`profiler run {agent}` ended with exit code {done.returncode}:\n{last}")
         return ProfiledRun(folder, self._of_baseline())
 
@@ -155,7 +162,9 @@ class ProfiledRun:
         __tracebackhide__ = True
         failed = self.chains[self.chains["failed"]]
         if len(failed):
-            kinds = ", ".join(sorted({str(kind) for kind in failed["error_type"]}))
+            from profiler.report.text import safe
+
+            kinds = safe(", ".join(sorted({str(kind) for kind in failed["error_type"]})))
             self._fail(f"{len(failed)} of {len(self.chains)} chains failed ({kinds})", failed)
 
     def assert_p50_chain(self, max_s: float) -> None:
@@ -171,11 +180,13 @@ class ProfiledRun:
     def assert_chain_quantile(self, p: float, max_s: float) -> None:
         """A share `p` of the chains that ended well takes at most so many seconds, end to end."""
         __tracebackhide__ = True
+        _check_bounds(max_s=max_s, p=p)
         self._quantile(f"p{p * 100:g} of chains", self._some(self.good_chains), "e2e_ns", p, max_s)
 
     def assert_ttft(self, max_s: float, p: float = 0.99) -> None:
         """A share `p` of the calls has its first token after at most so many seconds, if they were streamed."""
         __tracebackhide__ = True
+        _check_bounds(max_s=max_s, p=p)
         calls = self.calls.dropna(subset=["ttft_ns"])
         if calls.empty:
             self._fail("no call has a first token to look at: none was streamed (options=['--stream'] makes them)")
@@ -184,31 +195,43 @@ class ProfiledRun:
     def assert_max_calls(self, most: int) -> None:
         """No chain makes more LLM calls than that."""
         __tracebackhide__ = True
+        _check_bounds(most=most)
         over = self.chains[self.chains["calls"] > most]
         if len(over):
             self._fail(f"{len(over)} of {len(self.chains)} chains make more than {most} LLM calls", over, "calls")
 
     def assert_cache_hits(self, least: float) -> None:
-        """At least this share of prompt tokens came from the engine's prefix cache."""
+        """At least this share of prompt tokens came from the engine's prefix cache.
+
+        Each repetition begins with a cold cache, so that repetitions are alike; `options=["--shared-cache"]` lets them
+        find each other's prompts.
+        """
         __tracebackhide__ = True
+        _check_bounds(least=least)
         calls = self.calls.dropna(subset=["cached_tokens", "input_tokens"])
         if calls.empty:
             self._fail("the engine does not tell how many prompt tokens were cached")
         share = float(calls["cached_tokens"].sum() / calls["input_tokens"].sum())
         if share < least:
-            self._fail(f"{share:.1%} of prompt tokens came from the prefix cache, {least:.1%} were asked for")
+            told = f"{share:.1%} of prompt tokens came from the prefix cache, {least:.1%} were asked for"
+            self._fail(told, calls.assign(computed=calls["input_tokens"] - calls["cached_tokens"]), "computed")
 
-    def assert_not_slower(self, baseline: str | Path | None = None, *, margin: float = 0.05) -> None:
+    def assert_not_slower(
+        self, baseline: str | Path | None = None, *, margin: float = 0.05, allow: Collection[str] = ()
+    ) -> None:
         """Chains are not slower than a baseline's beyond doubt, task by task.
 
-        Fails if they are. If it cannot be told, whether they are slower by the margin or more, the test is skipped with
-        what it would take: neither a pass nor an alarm.
+        Fails if they are, or if the runs differ in more than what was changed. If it cannot be told, whether they are
+        slower by the margin or more, or there is no baseline, the test is skipped with what it would take: neither a
+        pass nor an alarm.
 
         Args:
             baseline: a run; what --profiler-baseline names if None.
             margin: the slowdown that has to be excluded, 0.05 for 5%.
+            allow: kinds of differences that are let through, as of `profiler compare`.
         """
         __tracebackhide__ = True
+        _check_bounds(margin=margin)
         import pytest
 
         from profiler.stats.paired import Verdict, paired_ratio, verdict
@@ -218,6 +241,7 @@ class ProfiledRun:
             named = "none is named (--profiler-baseline)" if path is None else f"{path} is none"
             pytest.skip(f"no baseline to compare with: {named}; keep one with --profiler-out")
         base = ProfiledRun(path)
+        self._check_comparable(base, allow)
         result = paired_ratio(base.seconds_by_task(), self.seconds_by_task(), margin=margin)
         found = verdict(result, margin=margin)
         if found is Verdict.NOT_REGRESSED:
@@ -230,6 +254,21 @@ class ProfiledRun:
         needed = result.tasks_for(1 + margin)
         takes = "" if needed is None else f"; about {needed} tasks would show {margin:.0%}"
         pytest.skip(f"cannot tell whether chains are slower than in {path}: {seen}{takes}")
+
+    def _check_comparable(self, base: ProfiledRun, allow: Collection[str]) -> None:
+        __tracebackhide__ = True
+        from profiler.compare.sameness import differences, refused
+        from profiler.report.comparison_words import difference_words
+        from profiler.report.text import safe
+
+        if set(self.chains["trace_id"]) & set(base.chains["trace_id"]):
+            self._fail(f"{base.path} has chains of this very run: it cannot be its baseline")
+        tasks = tuple(tuple(dict.fromkeys(each.chains["task_id"].astype(str))) for each in (base, self))
+        found = differences(base.run.manifest, self.run.manifest, (tasks[0], tasks[1]))
+        if against := refused(found, allow):
+            named = "; ".join(safe(difference_words(each)) for each in against)
+            kinds = sorted({each.kind for each in against})
+            self._fail(f"the run cannot be compared with {base.path}: {named} (if that is meant: allow={kinds})")
 
     def seconds_by_task(self) -> dict[str, list[float]]:
         """Task -> end-to-end seconds of its chains that ended well, in order."""
@@ -262,19 +301,40 @@ class ProfiledRun:
 
     def _fail(self, message: str, rows: pd.DataFrame | None = None, column: str = "e2e_ns") -> None:
         __tracebackhide__ = True
+        from profiler.report.text import safe
+
         lines = [message]
         if rows is not None and len(rows):
             worst = rows.sort_values(column, ascending=False).head(_NAMED)
             lines += [f"  {self._named(row, column)}" for row in worst.to_dict("records")]
         findings = self.run.findings
         if findings:
-            lines.append(f"  most to gain: {findings[0].title}")
+            lines.append(f"  most to gain: {safe(findings[0].title, 400)}")
         lines.append(f"  all of it: profiler report {self.path}")
         raise AssertionError("\n".join(lines))
 
     def _named(self, row: Mapping[Any, Any], column: str) -> str:
         """One chain or call in words."""
-        value = f"{row[column]} calls" if column == "calls" else f"{row[column] / 1e9:.3g} s"
-        what = f"{row['task_id']}, step {row['position']}" if "position" in row else str(row["task_id"])
-        failed = f", failed: {row['error_type']}" if row.get("failed") else ""
+        from profiler.report.text import safe
+
+        if column == "computed":
+            value = f"{row['computed']} of {row['input_tokens']} prompt tokens were not in the cache"
+        else:
+            value = f"{row[column]} calls" if column == "calls" else f"{row[column] / 1e9:.3g} s"
+        task = safe(str(row["task_id"]), 100)
+        what = f"{task}, step {row['position']}" if "position" in row else task
+        failed = f", failed: {safe(str(row['error_type']), 100)}" if row.get("failed") else ""
         return f"{what}: {value}{failed} (trace {row['trace_id']})"
+
+
+def _check_bounds(*, p: float = 0.5, **bounds: float) -> None:
+    """Refuse limits that no value could break, or keep, by mistake.
+
+    Raises:
+        ValueError: one is a boolean, not finite or negative, or `p` is not between 0 and 1.
+    """
+    __tracebackhide__ = True
+    for name, value in {"p": p, **bounds}.items():
+        if isinstance(value, bool) or not math.isfinite(value) or value < 0 or (name == "p" and not 0 < value < 1):
+            msg = f"{name}={value!r} is no limit: {'a share of 1' if name == 'p' else 'a finite number from 0 on'}"
+            raise ValueError(msg)

@@ -5,6 +5,9 @@ from importlib.metadata import entry_points
 
 import pytest
 
+from profiler.pytest_plugin import _file_name
+from profiler.testing import ProfiledRun
+
 AGENT = """
 import os, httpx2
 def answer(task):
@@ -58,7 +61,13 @@ def test_limits_pass_and_fail_with_what_a_reader_needs(project):
             assert "trace " in told and "input-" in told and f"profiler report {run.path}" in told
             assert "first token" in failure(run.assert_ttft, 1e-9)
             assert "4 of 4 chains make more than 1 LLM calls" in failure(run.assert_max_calls, 1)
-            assert "of prompt tokens came from the prefix cache" in failure(run.assert_cache_hits, 1.01)
+            told = failure(run.assert_cache_hits, 1.01)
+            assert "of prompt tokens came from the prefix cache" in told
+            assert "prompt tokens were not in the cache (trace " in told
+            for wrong in (True, float("nan"), float("inf"), -1):
+                for check in (run.assert_p95_chain, run.assert_ttft, run.assert_max_calls, run.assert_cache_hits):
+                    with pytest.raises(ValueError, match="is no limit"):
+                        check(wrong)
     """)
     result.assert_outcomes(passed=1)
 
@@ -84,8 +93,9 @@ def test_a_baseline_is_kept_and_compared_with(project, pytester):
             run = profile("agent.py", inputs=["one", "two", "three"], repeat=3)
             run.assert_not_slower(margin=0.5)
     """
-    first = project(code, "--profiler-backend", "sim", "--profiler-out", "kept", "-rs")
-    first.assert_outcomes(skipped=1)
+    for _ in range(2):  # again: it replaces its own earlier run
+        first = project(code, "--profiler-backend", "sim", "--profiler-out", "kept", "-rs")
+        first.assert_outcomes(skipped=1)
     first.stdout.fnmatch_lines(["*no baseline to compare with*"])
     assert list(pytester.path.glob("kept/*/run/spans.jsonl"))
     second = project(code, "--profiler-backend", "sim", "--profiler-baseline", "kept", "-rs")
@@ -93,3 +103,19 @@ def test_a_baseline_is_kept_and_compared_with(project, pytester):
     # Two runs of one agent: what noise does to nine chains is not for a test, but it is compared.
     assert outcomes.get("passed", 0) + outcomes.get("skipped", 0) + outcomes.get("failed", 0) == 1
     assert "no baseline" not in second.stdout.str()
+    other = code.replace('"three"]', '"four"]')
+    third = project(other, "--profiler-backend", "sim", "--profiler-baseline", "kept")
+    third.assert_outcomes(failed=1)
+    third.stdout.fnmatch_lines(["*the run cannot be compared with kept*what is asked in input-3*allow=*tasks*"])
+    fourth = project(code, "--profiler-out", "kept", "--profiler-baseline", "kept/../kept")
+    assert fourth.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_folders_of_tests_that_read_alike_are_two():
+    assert _file_name("test_a.py::test[a/b]") != _file_name("test_a.py::test[a:b]")
+    assert _file_name("test_a.py::test[a]").startswith("test_a.py--test-a-")
+
+
+def test_words_of_tasks_and_errors_obey_no_terminal(tmp_path):
+    row = {"task_id": "t\x1b[31m", "error_type": "E\x1b]0;", "failed": True, "e2e_ns": 1, "trace_id": "1"}
+    assert "\x1b" not in ProfiledRun(tmp_path)._named(row, "e2e_ns")

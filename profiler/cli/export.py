@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -93,9 +94,10 @@ def export(
 
 
 def _check_addresses(endpoint: str, viewer: str | None) -> None:
-    from profiler.exchange.address import protocol_of, viewer_url
+    from profiler.exchange.address import check_variables, protocol_of, viewer_url
 
     protocol_of(endpoint, option="--to")
+    check_variables()
     if viewer is not None:
         viewer_url(viewer)
 
@@ -192,8 +194,10 @@ def _check_target(target: Path, *, force: bool) -> None:
 def _write(run: LoadedRun, kind: str, target: Path) -> int:
     from profiler.cli.counting import Counting
     from profiler.cli.ending import note
-    from profiler.exchange.writing import FORMATS
+    from profiler.exchange.writing import FORMATS, perfetto
 
+    starts = run.tables.chains["start_ns"]
+    written = partial(perfetto, origin_ns=int(starts.min())) if kind == "perfetto" and len(starts) else FORMATS[kind]
     with Counting("chains written", _chains(run)) as counting, _opened(target) as file:
 
         def counted() -> Iterator[Sequence[Item]]:
@@ -201,7 +205,7 @@ def _write(run: LoadedRun, kind: str, target: Path) -> int:
                 yield items
                 counting.add()
 
-        for block in FORMATS[kind](counted()):
+        for block in written(counted()):
             file.write(block)
     if str(target) != "-":
         note(f"written to {target}: {_WHERE[kind]}")

@@ -185,7 +185,7 @@ def _finish(intake: Intake, source: str) -> int:
         intake.abandon()
         raise
     twice = manifest.imported.duplicates if manifest.imported else 0
-    more = f" ({twice} came twice and are counted once)" if twice else ""
+    more = f" ({twice} copies of spans that were there already are left out)" if twice else ""
     note(f"{manifest.spans.written} spans of {manifest.chains.finished} traces imported{more} into {intake.folder}")
     note(f"the report: profiler report {intake.folder}")
     return 0
@@ -214,7 +214,9 @@ def moment(text: str, now_ns: int, option: str) -> int:
     """
     ago = _AGO.fullmatch(text.strip())
     if ago:
-        return max(0, now_ns - int(float(ago[1]) * _UNITS[ago[2]] * _S))
+        with suppress(OverflowError):
+            return max(0, now_ns - int(float(ago[1]) * _UNITS[ago[2]] * _S))
+        return 0
     with suppress(ValueError, OverflowError):
         return int(datetime.fromisoformat(text.strip()).astimezone().timestamp() * _S)
     raise UsageError(f"{option} {text} is no time", remedy="write it like 30m, 1h, 2d or 2026-11-24T08:00:00Z")

@@ -56,8 +56,10 @@ class RunMetrics:
     def _endpoint_of(options: Options) -> str | None:
         if not options.otlp_endpoint and not any(name.startswith("OTEL_EXPORTER_OTLP") for name in os.environ):
             return None
+        from profiler.exchange.address import check_variables
         from profiler.metrics.otlp import metrics_endpoint
 
+        check_variables()
         return metrics_endpoint(options.otlp_endpoint)
 
     def sinks(self, resource: Mapping[str, str]) -> list[Sink]:
@@ -66,6 +68,8 @@ class RunMetrics:
             return []
         from profiler.metrics.feed import Feed
 
+        # The name of a folder need not be UTF-8, which both ways want.
+        resource = {key: value.encode("utf-8", "backslashreplace").decode() for key, value in resource.items()}
         if self._server:
             self._server.page.resource = resource
         if self._endpoint:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
 from typing import Final, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -59,7 +60,7 @@ def headers_from_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """What the standard variables add to each request: `name=value,name=value`, values percent-encoded.
 
     Raises:
-        UsageError: it is not of that form.
+        UsageError: it is not of that form, or has letters that no header can have.
     """
     for variable in ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"):
         text = environ.get(variable)
@@ -67,7 +68,10 @@ def headers_from_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
             pairs = [each.partition("=") for each in text.split(",") if each.strip()]
             if not all(between and name.strip() for name, between, _ in pairs):
                 raise UsageError(f"{variable} is not of the form name=value,name=value")
-            return {unquote(name.strip()).lower(): unquote(value.strip()) for name, _, value in pairs}
+            found = {unquote(name.strip()).lower(): unquote(value.strip()) for name, _, value in pairs}
+            if not all(text.isascii() and text.isprintable() for pair in found.items() for text in pair):
+                raise UsageError(f"{variable} has letters that are not ASCII", remedy="headers can have no others")
+            return found
     return {}
 
 
@@ -78,9 +82,32 @@ def gzip_from_env(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def certificate_from_env(environ: Mapping[str, str] = os.environ) -> str | None:
-    """The file of certificates that the collector's is checked against."""
+    """The file of certificates that the collector's is checked against.
+
+    Raises:
+        UsageError: it cannot be read, or has none.
+    """
     names = ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE")
-    return next((environ[name] for name in names if environ.get(name)), None)
+    name = next((name for name in names if environ.get(name)), None)
+    if name is None:
+        return None
+    path = environ[name]
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:  # of which SSLError is one
+        reason = "there are no certificates in it" if isinstance(error, ssl.SSLError) else error.strerror
+        raise UsageError(f"{name} names {path}: {reason}", remedy="name a file of certificates (PEM)") from error
+    return path
+
+
+def check_variables(environ: Mapping[str, str] = os.environ) -> None:
+    """What is wrong with the standard variables is told before anything starts.
+
+    Raises:
+        UsageError: the headers or the certificate cannot be used.
+    """
+    headers_from_env(environ)
+    certificate_from_env(environ)
 
 
 def without_credentials(address: str) -> str:

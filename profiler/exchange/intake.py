@@ -230,7 +230,12 @@ class Intake:
                         counted()
                 os.replace(temporary, target)  # noqa: PTH105
             manifest = self._manifest(source)
-            write_manifest(self.folder, manifest)
+            try:
+                write_manifest(self.folder, manifest)
+            except StoreError:
+                if not pieces.exists():  # so that the same command can go on from here
+                    os.replace(target, pieces)  # noqa: PTH105
+                raise
             self._file.close()
             for name in (PIECES_FILE, STATE_FILE):
                 (self.folder / name).unlink(missing_ok=True)

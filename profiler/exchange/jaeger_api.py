@@ -20,6 +20,7 @@ import httpx
 
 from profiler.errors import BackendUnavailable, DataError
 from profiler.exchange.address import without_credentials
+from profiler.exchange.deadline import Deadline
 from profiler.exchange.documents import Item, items_of
 from profiler.exchange.reading import documents_in
 from profiler.exchange.transports import spoken_at
@@ -88,6 +89,7 @@ class JaegerApi:
         local = host in ("localhost", "::1") or host.startswith("127.")
         self._client = httpx.Client(timeout=timeout_s, headers=headers, trust_env=not local, follow_redirects=False)
         self._timeout_s = timeout_s
+        self._deadline = Deadline()
 
     def services(self) -> list[str]:
         """Names of the services that it has traces of.
@@ -97,7 +99,7 @@ class JaegerApi:
         """
         try:
             answer = next(documents_in(self._get("/api/v3/services", {})), None)
-        except (ValueError, _NothingFound, _TooMuch) as error:
+        except (*MALFORMED, _NothingFound, _TooMuch) as error:
             raise self._no_jaeger() from error
         found = answer.get("services") if isinstance(answer, dict) else None
         if found is None and answer == {}:
@@ -173,15 +175,19 @@ class JaegerApi:
         raise AssertionError  # the last try returns or raises
 
     def _once(self, path: str, parameters: dict[str, str], *, last: bool) -> bytes:
-        until = time.monotonic() + 4 * self._timeout_s
         content = bytearray()
-        with self._client.stream("GET", self.base + path, params=parameters) as response:
+        with (
+            self._deadline.within(4 * self._timeout_s),
+            self._client.stream(
+                "GET", self.base + path, params=parameters, extensions=self._deadline.extensions
+            ) as response,
+        ):
             for block in response.iter_bytes():
                 content += block
                 if len(content) > MOST_BYTES:
                     raise _TooMuch
-                if time.monotonic() > until:
-                    raise TimeoutError(f"its answer was not over after {4 * self._timeout_s:g} s")
+        if self._deadline.passed:
+            raise TimeoutError(self._late())
         status = response.status_code
         if status == httpx.codes.OK:
             return bytes(content)
@@ -198,13 +204,17 @@ class JaegerApi:
             raise self._no_jaeger(f" ({status} for {path})")
         raise BackendUnavailable(f"{self._shown} answered {status}: {said}")
 
+    def _late(self) -> str:
+        return f"its answer was not over after {4 * self._timeout_s:g} s"
+
     def _unreachable(self, error: Exception) -> BackendUnavailable:
         if spoken_at(self.base) == "grpc":
             return BackendUnavailable(
                 f"{self._shown} speaks gRPC, not HTTP/1.1",
                 remedy="give the address of Jaeger's interface: port 16686 by convention",
             )
-        said = " ".join(str(error).split())[:_MOST_SHOWN] or f"no answer within {self._timeout_s:g} s"
+        text = self._late() if self._deadline.passed else str(error)
+        said = " ".join(text.split())[:_MOST_SHOWN] or f"no answer within {self._timeout_s:g} s"
         return BackendUnavailable(
             f"{self._shown} cannot be reached: {said}", remedy="profiler jaeger starts one, or says how"
         )
@@ -242,7 +252,7 @@ def _message(content: bytes) -> str:
     try:
         error = next(documents_in(content)).get("error")
         text = str(error.get("message", text)) if isinstance(error, dict) else text
-    except (ValueError, AttributeError, StopIteration):
+    except (*MALFORMED, StopIteration):
         pass
     return "".join(character if character.isprintable() else "?" for character in text)[:_MOST_SHOWN]
 

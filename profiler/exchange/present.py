@@ -20,6 +20,7 @@ Only copies are changed. `restored` undoes all of it, to the nanosecond.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Final
@@ -30,6 +31,8 @@ from profiler.exchange.documents import Item, Object, attribute, with_attributes
 GAP_NS: Final = 1_000
 _MARK: Final = "profiler.export."
 _SERVER: Final = 2
+_LATEST_NS: Final = 1 << 63
+_SPAN_ID: Final = re.compile(r"[0-9a-f]{16}")
 
 
 class _Times:
@@ -168,7 +171,10 @@ def _is_marked(of: Object) -> bool:
 
 
 def restored(item: Item) -> Item:
-    """A span as it was recorded; one that was not changed stays as it is."""
+    """A span as it was recorded; one that was not changed stays as it is.
+
+    Whoever wrote the notes: those that are no times or ids are left out, so that what was readable stays readable.
+    """
     span, resource = item.span, item.resource
     if not (_is_marked(span) or _is_marked(resource)):
         return item
@@ -176,11 +182,11 @@ def restored(item: Item) -> Item:
     if any(value is not None for value in notes.values()):
         span = with_attributes(span, dict.fromkeys(notes))
         for name, member in ((sc.EXPORT_START_NS, "startTimeUnixNano"), (sc.EXPORT_END_NS, "endTimeUnixNano")):
-            if isinstance(notes[name], int):
+            if type(notes[name]) is int and 0 <= notes[name] < _LATEST_NS:  # True is an int as well
                 span[member] = str(notes[name])
-        if isinstance(notes[sc.EXPORT_PARENT], str):
+        if isinstance(notes[sc.EXPORT_PARENT], str) and _SPAN_ID.fullmatch(notes[sc.EXPORT_PARENT]):
             span["parentSpanId"] = notes[sc.EXPORT_PARENT]
     service = attribute(resource, sc.EXPORT_SERVICE)
-    if service is not None:
+    if isinstance(service, str):
         resource = with_attributes(resource, {sc.SERVICE_NAME: service or None, sc.EXPORT_SERVICE: None})
     return item._replace(resource=resource, span=span)

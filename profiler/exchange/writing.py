@@ -27,9 +27,13 @@ def jaeger(traces: Traces) -> Iterator[bytes]:
     yield b'\n],"total":0,"limit":0,"offset":0,"errors":null}\n'
 
 
-def perfetto(traces: Traces) -> Iterator[bytes]:
-    """One document of Chrome's trace events; times count from the first chain's start."""
-    origin_ns: int | None = None
+def perfetto(traces: Traces, origin_ns: int | None = None) -> Iterator[bytes]:
+    """One document of Chrome's trace events.
+
+    Args:
+        traces: chain by chain, in any order.
+        origin_ns: from when times count: the run's first start; None is the first of these chains'.
+    """
     yield b'{"displayTimeUnit":"ms","traceEvents":['
     separator = b"\n"
     for number, items in enumerate(traces, start=1):

@@ -64,7 +64,8 @@ def read_page(page: bytes) -> Load | None:
             values = {
                 field: max(each[1]) if field == "kv_cache_usage" else sum(each[1]) for field, each in found.items()
             }
-            return Load(source, {field: name for field, (name, _) in found.items()}, values)
+            values = {field: value for field, value in values.items() if math.isfinite(value)}  # a sum may not be
+            return Load(source, {field: found[field][0] for field in values}, values) if values else None
     return None
 
 

@@ -92,6 +92,8 @@ class EngineSampler:
                 self._write_all(writer, sample)
         except StoreError as error:
             self._told.error = error.message
+        except Exception as error:  # noqa: BLE001 - an engine's odd page must never fail a run; it is told
+            self._failed(_words(error))
 
     def _write_all(self, writer: SampleWriter, sample: Sample | None) -> None:
         last = False

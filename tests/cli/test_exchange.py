@@ -127,7 +127,7 @@ def test_the_same_span_twice_is_one_span(bench, recorded):
     lines = (recorded / "spans.jsonl").read_bytes()
     (bench.folder / "twice.jsonl").write_bytes(lines + lines)
     result = bench.run("import", "twice.jsonl", "--out", "back")
-    assert "came twice and are counted once" in result.err
+    assert "copies of spans that were there already are left out" in result.err
     back = load_run(bench.folder / "back")
     same_figures(load_run(recorded), back)
     assert back.notes == []
@@ -246,6 +246,10 @@ def test_a_file_that_exists_is_kept_unless_forced(bench, recorded):
 )
 def test_times_are_ago_or_iso(text, time):
     assert moment(text, NOW, "--since") == time
+
+
+def test_longer_ago_than_there_is_time_is_all_of_it():
+    assert moment("9" * 400 + "d", NOW, "--since") == 0
 
 
 @pytest.mark.parametrize("text", ["", "soon", "1x", "-1h", "99999-01-01"])

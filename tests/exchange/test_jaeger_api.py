@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from jaeger_server import jaeger_server
+from span_collectors import answering, raw_server
 
 from profiler.errors import BackendUnavailable, DataError
 from profiler.exchange import jaeger_api
@@ -153,3 +154,22 @@ def test_which_service_is_asked_for_or_told(services, wanted, says):
 
 def test_the_only_service_needs_no_name():
     assert check_service(["agent"], None, "http://j") == "agent"
+
+
+def answered(body):
+    return b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
+def test_an_answer_that_is_nested_without_end_is_told():
+    with raw_server(answered(b"[" * 200_000)) as address, pytest.raises(BackendUnavailable, match="does not answer as"):
+        api(address).services()
+
+
+@pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nx-a: ", b"HTTP/1.1 200 OK\r\n\r\n"], ids=["headers", "body"])
+def test_an_answer_that_drips_is_cut_off(monkeypatch, begin):
+    monkeypatch.setattr(jaeger_api, "_TRIES", 1)
+    with (
+        answering([begin, b" "], pause_s=0.05) as port,
+        pytest.raises(BackendUnavailable, match="its answer was not over after 2 s"),
+    ):
+        api(f"http://127.0.0.1:{port}", timeout_s=0.5).services()

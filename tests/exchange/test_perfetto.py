@@ -90,3 +90,10 @@ def test_arguments_are_what_one_can_read_and_failures_are_told():
     assert len(found["a"]) == 500
     assert found["error"] == "too late"
     assert sc.CHUNK_TIMES_US not in found
+
+
+def test_times_count_from_the_runs_first_start_in_whatever_order_chains_come():
+    later, earlier = [item("late", 9_000, 12_000)], [item("early", 0, 20_000)]
+    origin_ns = earlier[0].start_ns
+    document = json.loads(b"".join(perfetto([later, earlier], origin_ns)))
+    assert [event["ts"] for event in document["traceEvents"] if event["ph"] == "X"] == [9, 0]

@@ -4,6 +4,7 @@ import json
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -11,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from jaeger_rule import path_times
 
 from profiler import semconv as sc
-from profiler.exchange.documents import attribute
+from profiler.exchange.documents import attribute, canonical
 from profiler.exchange.jaeger_json import trace_of
 from profiler.exchange.present import GAP_NS, presented, restored
 from traces import BASE, call, chain, item, span_id, traces
@@ -120,3 +121,19 @@ def test_attributes_of_the_export_say_what_was_recorded():
     assert attribute(shown["chatq"].span, sc.EXPORT_END_NS) == BASE + 100_000
     assert attribute(shown["chatd"].span, sc.EXPORT_END_NS) is None
     assert attribute(shown["chatq"].resource, sc.EXPORT_SERVICE) == "agent"
+
+
+@pytest.mark.parametrize(
+    "odd", [{"boolValue": True}, {"intValue": "-1"}, {"intValue": str(1 << 63)}, {"stringValue": "x"}]
+)
+def test_notes_that_are_no_times_or_ids_are_left_out_and_what_remains_is_readable(odd):
+    made = item("a", 0, 10)
+    notes = [{"key": name, "value": odd} for name in (sc.EXPORT_START_NS, sc.EXPORT_END_NS, sc.EXPORT_PARENT)]
+    marked = made._replace(
+        span={**made.span, "attributes": [*made.span.get("attributes", ()), *notes]},
+        resource={"attributes": [{"key": sc.EXPORT_SERVICE, "value": {"intValue": "5"}}]},
+    )
+    back = restored(marked)
+    assert (back.start_ns, back.end_ns) == (made.start_ns, made.end_ns)
+    assert canonical(back.span) == back.span
+    assert back.span.get("parentSpanId") == made.span.get("parentSpanId")

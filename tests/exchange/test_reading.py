@@ -185,3 +185,8 @@ def test_nanoseconds_of_iso_times_are_kept():
     found = next(items_of_any(span))
     assert (found.start_ns - BASE, found.end_ns - BASE) == (123_456_789, 223_456_789)
     assert (found.trace_id, found.span["spanId"]) == (TRACE, span_id("a"))
+
+
+def test_a_damaged_compressed_file_is_told(tmp_path):
+    with pytest.raises(DataError, match="cannot read"):
+        read(written(tmp_path, gzip.compress(b"x")[:10] + b"\xff" * 40))

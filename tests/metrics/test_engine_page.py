@@ -91,3 +91,9 @@ def test_it_agrees_with_prometheus_own_parser_whatever_the_labels(engines):
     page = generate_latest(registry)
     (family,) = text_string_to_metric_families(page.decode())
     assert read_page(page).values == {"running": sum(sample.value for sample in family.samples)}
+
+
+def test_a_sum_that_is_no_number_is_not_told():
+    page = b'vllm:num_requests_running{engine="0"} 1e308\nvllm:num_requests_running{engine="1"} 1e308\n'
+    assert read_page(page) is None
+    assert read_page(page + b"vllm:num_requests_waiting 2\n").values == {"waiting": 2}

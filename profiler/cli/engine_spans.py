@@ -130,7 +130,7 @@ def settle(receiver: SpanReceiver | None, engine: Engine, manifest: Manifest, li
     """Wait for the last spans, no longer than that, and write the account into the manifest."""
     if receiver is None:
         return
-    if limit_s > 1 and not engine.info.managed:
+    if limit_s > 0 and not engine.info.managed:
         note(f"waiting up to {limit_s:g} s for the engine's last spans")
     receiver.wait(limit_s)
     manifest.engine_spans = receiver.facts()

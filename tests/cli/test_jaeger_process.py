@@ -8,6 +8,7 @@ import time
 
 import pytest
 from cli_helpers import start
+from filelock import FileLock
 
 STAND_IN = f"""#!{sys.executable}
 import http.server, sys
@@ -25,7 +26,14 @@ def is_free(port):
 
 
 @pytest.fixture
-def program(tmp_path, monkeypatch):
+def ports_to_itself(tmp_path_factory):
+    """Jaeger's ports are one for the machine: tests of other processes wait."""
+    with FileLock(tmp_path_factory.getbasetemp().parent / "jaeger-ports.lock", timeout=300):
+        yield
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch, ports_to_itself):
     """A folder on the path, alone, for a program `jaeger`."""
     if not all(map(is_free, (16686, 4317, 4318))):
         pytest.skip("Jaeger's ports are taken on this machine")
@@ -55,7 +63,6 @@ def lines_until(process, wanted, seconds=60):
 TALKATIVE = STAND_IN.replace("import http.server, sys", "import http.server, sys; sys.stderr.write('log\\n' * 100_000)")
 
 
-@pytest.mark.xdist_group("jaeger-ports")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_one_with_much_to_log_comes_up_and_ends_with_whoever_started_it(program, tmp_path, number):
     program(TALKATIVE)
@@ -72,7 +79,6 @@ def test_one_with_much_to_log_comes_up_and_ends_with_whoever_started_it(program,
             process.communicate()
 
 
-@pytest.mark.xdist_group("jaeger-ports")
 def test_it_is_awaited_shown_and_ended_with_ctrl_c(program, tmp_path):
     program(STAND_IN)
     process = start("jaeger", cwd=tmp_path)
@@ -89,7 +95,6 @@ def test_it_is_awaited_shown_and_ended_with_ctrl_c(program, tmp_path):
             process.communicate()
 
 
-@pytest.mark.xdist_group("jaeger-ports")
 def test_one_that_ends_at_once_is_told_with_its_last_words(program, tmp_path):
     program(f"#!{sys.executable}\nimport sys; print('bad configuration', file=sys.stderr); sys.exit(3)\n")
     done = subprocess.run(

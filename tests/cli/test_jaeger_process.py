@@ -1,5 +1,6 @@
 """Jaeger's program as a process: awaited, shown, ended. A stand-in answers as it does: Jaeger is in no registry."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -35,8 +36,12 @@ def ports_to_itself(tmp_path_factory):
 @pytest.fixture
 def program(tmp_path, monkeypatch, ports_to_itself):
     """A folder on the path, alone, for a program `jaeger`."""
-    if not all(map(is_free, (16686, 4317, 4318))):
-        pytest.skip("Jaeger's ports are taken on this machine")
+    until = time.monotonic() + 60  # other tests take spans on these ports, for seconds
+    while not all(map(is_free, (16686, 4317, 4318))):
+        if time.monotonic() > until:
+            assert os.environ.get("CI") != "true", "Jaeger's ports are taken"
+            pytest.skip("Jaeger's ports are taken on this machine")
+        time.sleep(0.2)
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
@@ -48,7 +49,7 @@ class Page(NamedTuple):
     content_type: str = JSON
 
 
-class Dialect:
+class Dialect(ABC):
     """What the server needs of a protocol. What is here is what most servers do; each dialect says where it differs."""
 
     most_concurrent: int | None = None
@@ -67,17 +68,17 @@ class Dialect:
         """What a POST to a path asks for; None if nothing is generated there."""
         return {"/v1/chat/completions": "chat", "/v1/completions": "completion"}.get(path)
 
+    @abstractmethod
     def ask(self, operation: str, body: Any, request_id: str) -> Ask:
         """Read a request's body.
 
         Raises:
             BadRequest: it is refused.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def encoder(self, ask: Ask, answer: Answer, created: int) -> Encoder:
         """For a streamed answer."""
-        raise NotImplementedError
 
     def stream_type(self, ask: Ask) -> str:  # noqa: ARG002 - the same for all
         """The content type of a streamed answer."""
@@ -87,17 +88,17 @@ class Dialect:
         """Other headers that go with it."""
         return {}
 
+    @abstractmethod
     def body(self, ask: Ask, answer: Answer, spent: Spent, created: int) -> tuple[bytes, dict[str, str]]:
         """A whole answer, and headers that go with it.
 
         Raises:
             BadRequest: the answer cannot be told in this dialect.
         """
-        raise NotImplementedError
 
-    def only(self, ask: Ask) -> bytes:
-        """The answer to a request that is only about the model's being loaded."""
-        raise NotImplementedError
+    def only(self, ask: Ask) -> bytes:  # noqa: ARG002 - none
+        """The answer to a request that is only about the model's being loaded: nothing, where there are none such."""
+        return b""
 
     def unreadable(self, path: str, why: str) -> BadRequest:  # noqa: ARG002 - the same for all
         """The error for a body that is no JSON."""
@@ -115,25 +116,25 @@ class Dialect:
         """The error for a path that there is not."""
         return BadRequest("Not Found", status=404, type="NotFoundError")
 
+    @abstractmethod
     def refusal(self, refusal: BadRequest, path: str) -> Page:
         """The body of an error."""
-        raise NotImplementedError
 
     def refused_stream(self, operation: str, body: Any, refusal: BadRequest) -> list[bytes] | None:  # noqa: ARG002
         """The events of a 200 that says so, where the dialect refuses a stream in such a way."""
         return None
 
+    @abstractmethod
     def failing(self, ask: Ask, message: str) -> list[bytes]:
         """How a stream ends whose engine fails in the middle, inside a 200."""
-        raise NotImplementedError
 
+    @abstractmethod
     def failed_body(self, ask: Ask, message: str) -> bytes:
         """An error in place of an answer, inside a 200."""
-        raise NotImplementedError
 
+    @abstractmethod
     def page(self, path: str) -> Page | None:
         """What a GET of a path answers; None if there is no such path."""
-        raise NotImplementedError
 
     def query(self, path: str) -> Callable[[Any], bytes] | None:  # noqa: ARG002 - none
         """What answers a POST to a path without generating anything, given the body; None if there is no such path.

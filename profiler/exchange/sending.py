@@ -29,6 +29,7 @@ class Account:
     sent: int = 0
     not_sent: int = 0
     reason: str | None = None  # of the last that was not sent
+    trouble: str | None = None  # of the last try that will be repeated
 
     def lost(self, spans: int, reason: str) -> None:
         """Spans that the collector does not have."""
@@ -105,6 +106,7 @@ class Sender:
             answer = self._way.send(document, self._timeout_s)
             if answer.taken or not answer.again:
                 return answer
+            self.account.trouble = answer.reason
             wait_s = max(answer.wait_s or 0.0, pause_s)  # `Retry-After: 0` is no leave to hammer
             never_seen = answer.unreachable and not self.account.sent
             patience_s = min(self._patience_s, NEVER_SEEN_S) if never_seen else self._patience_s

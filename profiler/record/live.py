@@ -102,7 +102,7 @@ class LiveExport:
             except queue.Full:
                 continue
         self._thread.join(max(0.0, deadline - time.monotonic()))
-        sent, reason = account.sent, account.reason or self._failure
+        sent, reason = account.sent, account.reason or self._failure or account.trouble
         self._stop.set()
         if not self._thread.is_alive():
             self._sender.close()

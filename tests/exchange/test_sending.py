@@ -207,6 +207,19 @@ def test_a_run_that_ends_interrupts_the_pauses():
     assert sender.account.not_sent == 6
 
 
+def test_what_keeps_a_document_waiting_is_known_before_patience_has_ended():
+    class Stopping(threading.Event):
+        def wait(self, timeout=None):
+            known.append(sender.account.trouble)
+            return True
+
+    known = []
+    way = Flaky(Answer(taken=False, again=True, reason="connection refused"))
+    sender = Sender("http://x:1", "grpc", way=way, stop=Stopping(), patience_s=30.0)
+    sender.send(document(chain()))
+    assert known == ["connection refused"]
+
+
 @pytest.mark.parametrize(
     ("said", "sent"),
     [

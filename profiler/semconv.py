@@ -46,6 +46,7 @@ OP_EXECUTE_TOOL: Final = "execute_tool"
 
 # --- chain (on the root span) ----------------------------------------------------------------------------
 TASK_ID: Final = "profiler.task.id"
+TASK_TAGS: Final = "profiler.task.tags"  # as the tasks file has them; absent without any
 REPEAT: Final = "profiler.chain.repeat"  # 1-based
 WARMUP: Final = "profiler.chain.warmup"  # true: never in the figures
 UNUSED_SCRIPT_CALLS: Final = "profiler.script.unused_calls"

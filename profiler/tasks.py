@@ -8,21 +8,27 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from profiler.errors import DataError, UsageError
 from profiler.jsonfile import read_model
 
+# Tags are listed with commas between them; one that begins or ends with a space would never be asked for.
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^,\r\n]*$")]
+
 
 class Task(BaseModel):
-    """One question for the agent: a text, or the whole input state of a graph."""
+    """One question for the agent: a text, or the whole input state of a graph.
+
+    Its tags are recorded with its chains; `profiler check` can hold the tasks of a tag to limits of their own.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     id: str = Field(min_length=1, max_length=200)
     input: str | dict[str, Any]
-    tags: tuple[str, ...] = ()
+    tags: tuple[Tag, ...] = ()
 
 
 class TasksFile(BaseModel):

@@ -61,6 +61,9 @@ def test_a_folder_is_no_tasks_file(tmp_path):
         ([{"id": "", "input": "x"}], r"is not a tasks file: tasks\.0\.id: "),
         ([{"id": "x" * 201, "input": "x"}], r"is not a tasks file: tasks\.0\.id: "),
         ([{"id": "a", "input": "x"}, {"id": "b", "input": 5}], r"is not a tasks file: tasks\.1\.input"),
+        ([{"id": "a", "input": "x", "tags": "slow"}], r"is not a tasks file: tasks\.0\.tags: "),
+        ([{"id": "a", "input": "x", "tags": [""]}], r"is not a tasks file: tasks\.0\.tags\.0: "),
+        ([{"id": "a", "input": "x", "tags": ["slow,long"]}], r"is not a tasks file: tasks\.0\.tags\.0: "),
     ],
 )
 def test_a_file_that_has_no_tasks_says_why_and_what_it_should_read(tmp_path, content, message):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # processes that only make rows do without pandas: half a sec
 CHAINS: Mapping[str, str] = {
     "trace_id": "string",
     "task_id": "string",
+    "task_tags": "string",
     "repeat": "Int64",
     "warmup": "bool",
     "failed": "bool",
@@ -143,7 +144,7 @@ GAPS: Mapping[str, str] = {
 }
 REPAIRS: Mapping[str, str] = {"trace_id": "string", "kind": "string", "count": "int64", "detail": "string"}
 
-_TEXTS_THAT_MAY_MISS = frozenset({"error_type", "tpot_source", "timing_source", "finish_reason"})
+_TEXTS_THAT_MAY_MISS = frozenset({"task_tags", "error_type", "tpot_source", "timing_source", "finish_reason"})
 
 
 def may_miss(column: str, dtype: str) -> bool:

@@ -97,6 +97,7 @@ class ChainRows:
         return (
             self.trace_id,
             self.task_id,
+            _names(get(sc.TASK_TAGS)),
             get(sc.REPEAT),
             self.warmup,
             self.failed,

@@ -27,7 +27,8 @@ _OF_STATUS: Final = (_KIND, _ERROR, _CODE, _DESCRIPTION, _SCOPE_NAME, _SCOPE_VER
 _NAMES_OF_EVENTS: Final = ("event", "message")
 _CHILD_OF: Final = "CHILD_OF"
 _ARRAYS: Final = (
-    sc.INTEGER_LISTS | {sc.RESPONSE_FINISH_REASONS, sc.CALL_ADAPTED, sc.EXPORT_ARRAYS}  # known to be arrays
+    sc.INTEGER_LISTS
+    | {sc.TASK_TAGS, sc.RESPONSE_FINISH_REASONS, sc.CALL_ADAPTED, sc.EXPORT_ARRAYS}  # known to be arrays
 )
 
 

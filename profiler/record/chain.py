@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -63,7 +63,14 @@ class Chain:
     """The recording of one chain."""
 
     def __init__(
-        self, recorder: Recorder, options: RecordingOptions, *, task_id: str, repeat: int, warmup: bool
+        self,
+        recorder: Recorder,
+        options: RecordingOptions,
+        *,
+        task_id: str,
+        repeat: int,
+        warmup: bool,
+        tags: Sequence[str] = (),
     ) -> None:
         self._recorder = recorder
         self._options = options
@@ -85,6 +92,8 @@ class Chain:
             sc.TASK_ID: task_id,
             sc.REPEAT: repeat,
         }
+        if tags:
+            attributes[sc.TASK_TAGS] = tuple(tags)
         if warmup:
             attributes[sc.WARMUP] = True
         self.start_ns = self._end_ns = recorder.clock.now_ns()

@@ -242,7 +242,15 @@ class Runner:
     async def _run_chain(self, job: Job) -> None:
         plan = self._plan
         asking = Asking(
-            partial(Chain, self._recorder, plan.options, task_id=job.task.id, repeat=job.repeat, warmup=job.warmup),
+            partial(
+                Chain,
+                self._recorder,
+                plan.options,
+                task_id=job.task.id,
+                repeat=job.repeat,
+                warmup=job.warmup,
+                tags=job.task.tags,
+            ),
             partial(plan.agent.ask, job.task.input),
         )
         try:

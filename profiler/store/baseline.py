@@ -6,7 +6,7 @@ traces/baselines/main/run.json            the manifest, as it was
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,7 @@ FOLDER: Final = Path("traces") / "baselines"
 _LONGEST_NS: Final = 2**53  # 104 days: what a float still tells to the nanosecond
 _DURATIONS: Final = frozenset({"e2e_ns", "call_e2e_ns", "duration_ns", "path_ns", "ttft_ns", "tpot_ns"})
 NAMES: Final = tuple(field.name for field in fields(Tables))
+_ADDED: Final[Mapping[str, tuple[str, ...]]] = {"chains": ("task_tags",)}  # since the first version: may lack
 
 
 def is_baseline(path: Path) -> bool:
@@ -45,6 +46,10 @@ def load_baseline(path: Path) -> tuple[Manifest, Tables]:
             tables[name] = parquet.ParquetFile(file).read()
         except (OSError, pa.ArrowException) as error:
             raise DataError(f"cannot read {file} of a baseline: {error}", remedy=_REMEDY) from error
+        for column in _ADDED.get(name, ()):
+            if column not in tables[name].column_names:
+                none = pa.nulls(len(tables[name]), arrow.SCHEMAS[name].field(column).type)
+                tables[name] = tables[name].append_column(column, none)
         missing = sorted(set(TYPES[name]) - set(tables[name].column_names))
         if missing:
             raise DataError(f"{file} lacks {', '.join(missing)}: another version kept it", remedy=_REMEDY)

@@ -27,6 +27,7 @@ def test_a_chains_row_is_as_worked_out_on_paper():
     assert first == {
         "trace_id": "aa",
         "task_id": "t1",
+        "task_tags": None,
         "repeat": 1,
         "warmup": False,
         "failed": False,
@@ -207,6 +208,11 @@ def test_no_traces_make_empty_tables():
 def test_a_trace_that_knows_nothing_of_the_profiler_has_a_row_too():
     row = plain(build_tables([trace(span("a", 5, 9, None))]).chains)[0]
     assert (row["task_id"], row["repeat"], row["e2e_ns"], row["framework_ns"]) == ("", None, 4, 4)
+
+
+def test_a_tasks_tags_are_listed_with_commas_and_what_is_no_list_is_none():
+    made = [trace(root(0, 9, {sc.TASK_TAGS: tags})) for tags in (("slow", "long-context"), (), "slow")]
+    assert [row["task_tags"] for row in plain(build_tables(made).chains)] == ["slow,long-context", None, None]
 
 
 @settings(max_examples=30, deadline=None)

@@ -198,6 +198,14 @@ def test_a_baseline_that_was_tampered_with_is_bad_data(bench, base, table, chang
     assert said in result.err
 
 
+def test_a_baseline_that_was_kept_before_tasks_had_tags_is_read(bench, base, slower):
+    bench.run("baseline", "set", "main", base)
+    file = bench.folder / "traces/baselines/main/chains.parquet"
+    parquet.write_table(parquet.read_table(file).drop_columns(["task_tags"]), file)
+    configure(bench, MARGIN.format("main", "0%"))
+    assert bench.run("check", slower).code == 1
+
+
 def test_without_budgets_it_says_where_they_belong(bench, base):
     result = bench.run("check", base, "--config", bench.folder / "nowhere.toml")
     assert result.code == 2

@@ -23,13 +23,13 @@ CHAT = {"model": "m", "messages": []}
 ANSWER = {"id": "1", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}], "usage": {}}
 
 
-def run(ask, *, repeat=1, timeout_s=60.0, **settings):
+def run(ask, *, repeat=1, timeout_s=60.0, tags=(), **settings):
     """The outcome of an agent's run, and the chains' spans."""
     batches = []
     with Recorder(service_name="agent", resource={}, sinks=[batches.append]) as recorder:
         plan = Plan(
             Agent("test", Path("test.py"), "function", ask),
-            [Task(id="t", input="question")],
+            [Task(id="t", input="question", tags=tags)],
             RecordingOptions(agent_name="test", provider="vllm"),
             repeat=repeat,
             timeout_s=timeout_s,
@@ -43,6 +43,14 @@ def run(ask, *, repeat=1, timeout_s=60.0, **settings):
 async def call(handler=lambda _: httpx2.Response(200, json=ANSWER)):
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(handler)) as client:
         await client.post("http://engine/v1/chat/completions", json=CHAT)
+
+
+def test_a_tasks_tags_are_recorded_with_its_chains():
+    async def ask(_):
+        pass
+
+    roots = [run(ask, tags=tags)[1][0][0].attributes.get(sc.TASK_TAGS) for tags in (("slow", "long"), ())]
+    assert roots == [("slow", "long"), None]
 
 
 def test_a_run_tells_what_recording_cost():

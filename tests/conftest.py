@@ -5,11 +5,18 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from profiler.engines import EngineOptions, open_engine
 from profiler.errors import EngineUnavailable
 
 pytest_plugins = ["pytester"]
+
+# No clock and no luck decides a property test: a loaded machine is slow, and the same examples are tried every time.
+# `pytest --hypothesis-profile search` looks for others.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("search", settings.get_profile("suite"), derandomize=False)
+settings.load_profile("suite")
 
 # They start processes and servers and wait for them: seconds each, where the rest takes milliseconds.
 LIVE = (

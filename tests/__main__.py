@@ -1,4 +1,4 @@
-"""All checks, in the order in which they fail fastest: lint, format, types, tests.
+"""All checks, in the order in which they fail fastest: lint, format, types, tests, and the gate on the sample agents.
 
 python -m tests [pytest arguments]
 """
@@ -15,6 +15,7 @@ TESTS = (
         ["pytest", "-q", "-m", "not engine and not live", "-n", "3", "--dist", "loadgroup"],
         ["pytest", "-q", "-m", "live and not engine", "-n", "3", "--dist", "loadgroup"],
         ["pytest", "-m", "engine"],
+        ["tests.own_gate"],
     ]
 )
 CHECKS = (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"], *TESTS)

@@ -43,7 +43,7 @@ def set_(name: str, path: Path, folder: Path, *, force: bool) -> int:
     from profiler.cli.ending import note
     from profiler.cli.output import put_all
     from profiler.report.tabular import named, tables_to_parquet
-    from profiler.store.baseline import is_baseline
+    from profiler.store.baseline import is_baseline, portable
     from profiler.store.reader import load_run
 
     if not _NAME.fullmatch(name):
@@ -61,7 +61,7 @@ def set_(name: str, path: Path, folder: Path, *, force: bool) -> int:
     if good.empty:
         raise DataError(f"{path} has no chain that ended well", remedy="measure it again")
     files = [(f"{table}.parquet", tables_to_parquet(frame)) for table, frame in named(run.tables)]
-    manifest = run.manifest.model_dump_json(indent=1, exclude={"failures"}) + "\n"
+    manifest = portable(run.manifest, Path.cwd()).model_dump_json(indent=1, exclude={"failures"}) + "\n"
     written = put_all([("run.json", manifest), *files], target, force=True)
     size = sum(each.stat().st_size for each in written)
     note(f"baseline {name}: {len(good)} chains of {good['task_id'].nunique()} tasks, {size / 1000:.0f} kB in {target}")

@@ -1,6 +1,6 @@
 """Baselines: a run's manifest and metric tables without its spans, small enough to commit.
 
-traces/baselines/main/run.json            the manifest, as it was
+traces/baselines/main/run.json            the manifest, without paths of the machine
                       chains.parquet …    a file per table (docs/tables.md)
 """
 
@@ -62,6 +62,32 @@ def load_baseline(path: Path) -> tuple[Manifest, Tables]:
     return manifest, found
 
 
+def portable(manifest: Manifest, here: Path) -> Manifest:
+    """The manifest without paths of this machine: what is committed is read elsewhere, by others.
+
+    Files below `here` stay, relative to it; of others the name is left. What runs are compared by has no such path.
+    """
+    command = [str(word) for word in manifest.engine.get("command") or ()]
+    flags_at = next((at for at, word in enumerate(command) if word.startswith("-")), len(command))
+    truth_at = {at + 1 for at, word in enumerate(command) if word == "--truth"}
+    shown = [
+        _shown(word, here) if at < flags_at or at in truth_at else word  # its program, its log; flags are compared
+        for at, word in enumerate(command)
+    ]
+    tables = {name: dict(getattr(manifest, name) or {}) for name in _PATHS}
+    for name, keys in _PATHS.items():
+        tables[name].update({key: _shown(tables[name][key], here) for key in keys if tables[name].get(key)})
+    if command:
+        tables["engine"]["command"] = shown
+    return manifest.model_copy(update={name: table for name, table in tables.items() if table})
+
+
+def _shown(path: str, here: Path) -> str:
+    if not Path(path).is_absolute():
+        return path
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else Path(path).name
+
+
 def _contradictions(tables: Tables) -> Iterator[str]:
     """What the tables of no run can hold: such a baseline was changed by hand, or put together from several."""
     chains = tables.chains
@@ -83,4 +109,10 @@ def _contradictions(tables: Tables) -> Iterator[str]:
         yield "chains.parquet has a chain without duration"
 
 
+_PATHS: Final[Mapping[str, tuple[str, ...]]] = {  # of the manifest's tables
+    "agent": ("path",),
+    "engine": ("python",),
+    "script": ("path",),
+    "flags": ("agent", "out", "tasks_path", "script_path", "record_script", "vllm_python"),
+}
 _REMEDY = "set it anew: profiler baseline set NAME RUN"

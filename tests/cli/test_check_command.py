@@ -65,6 +65,27 @@ def test_a_baseline_is_kept_and_held_against(bench, base, slower):
     assert "Chains take 20% longer" in bench.run("compare", "main", slower).out
 
 
+def test_a_baseline_names_no_path_of_the_machine(bench, base):
+    manifest = json.loads((base / "run.json").read_text(encoding="utf-8"))
+    manifest["agent"]["path"] = str(Path.cwd() / "agents" / "react.py")
+    manifest["flags"]["tasks_path"] = "/home/somebody/tasks.json"
+    manifest["engine"]["command"] = [
+        "/opt/venv/bin/python",
+        "-m",
+        "vllm",
+        "--chat-template",
+        "/opt/t.jinja",
+        "--truth",
+        "/x/l",
+    ]
+    (base / "run.json").write_text(json.dumps(manifest), encoding="utf-8")
+    assert bench.run("baseline", "set", "main", base).code == 0
+    kept = json.loads(Path("traces/baselines/main/run.json").read_text(encoding="utf-8"))
+    assert kept["agent"]["path"] == "agents/react.py"
+    assert kept["flags"]["tasks_path"] == "tasks.json"
+    assert kept["engine"]["command"] == ["python", "-m", "vllm", "--chat-template", "/opt/t.jinja", "--truth", "l"]
+
+
 def test_cannot_tell_passes_or_fails_as_it_is_told(bench, base, slower):
     configure(bench, MARGIN.format(base, "20%"))
     passing = bench.run("check", slower)

@@ -106,20 +106,25 @@ def judge(run: Recorded, base: Recorded | None, budgets: Budgets, cannot_tell: s
 
     Raises:
         DataError: run and baseline must not be compared, or share no task.
+        UsageError: a limit or margin fits nothing of the run, or none is for its agent.
     """
     from profiler.cli.compare import check_comparable, nothing_shared
-    from profiler.compare.budgets import doubted, judge_limit, judge_margins, judge_trajectory
+    from profiler.compare.budgets import doubted
+    from profiler.compare.limits import judge_limit, judge_trajectory
+    from profiler.compare.margins import judge_margins
+    from profiler.compare.selection import applying
     from profiler.compare.wholeness import judge_ending, judge_failures
     from profiler.report.check import Checked
     from profiler.report.comparison_words import amount, change_lines, remarks
 
+    applied = applying(budgets.limits, budgets.margins, run, str(budgets.path))
     busy = ["the run"] if run.manifest is not None and run.manifest.suspect else []
-    judged = [doubted(judge_limit(each, run, amount), busy) for each in budgets.limits]
-    judged += [*judge_failures(budgets.limits, run, amount), *judge_ending(run.manifest)]
+    judged = [doubted(judge_limit(each, run, amount), busy) for each in applied.limits]
+    judged += [*judge_failures([*applied.limits, *applied.margins], run, amount), *judge_ending(run.manifest)]
     comparison, said = None, list(_doubts(run))
     if base is not None:
         check_comparable(base, run, allow)
-        of_margins, comparison = judge_margins(budgets.margins, base, run, drift=budgets.drift)
+        of_margins, comparison = judge_margins(applied.margins, base, run, drift=budgets.drift)
         if not comparison.tasks:
             raise nothing_shared(comparison)
         if not comparison.order.interleaved:
@@ -131,6 +136,7 @@ def judge(run: Recorded, base: Recorded | None, budgets: Budgets, cannot_tell: s
         lines = [] if comparison is None else list(change_lines(comparison))
         trajectory = judge_trajectory(run, comparison, lines)
         judged += [] if trajectory is None else [trajectory]
+    said += applied.remarks(run)
     return Checked(run.name, None if base is None else base.name, tuple(judged), cannot_tell, tuple(said))
 
 

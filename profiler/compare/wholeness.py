@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 
-from profiler.compare.budgets import Judged, Limit, judge_limit, of_tasks
+from profiler.compare.budgets import Judged, Limit, Margin, Words
 from profiler.compare.comparison import Recorded
+from profiler.compare.limits import judge_limit
+from profiler.compare.selection import chosen, of_tasks
 from profiler.stats.paired import Verdict
 from profiler.store.manifest import Manifest
 
@@ -25,16 +26,21 @@ def judge_ending(manifest: Manifest | None) -> list[Judged]:
     return [Judged("run", verdict, "finished", "count", None, reason=why)]
 
 
-def judge_failures(limits: Sequence[Limit], run: Recorded, words: Callable[[float | None, str], str]) -> list[Judged]:
-    """No chain may fail, of the tasks for which no limit allows some."""
-    patterns = [each.tasks for each in limits if each.metric == "failed_chains" and each.at_most is not None]
-    if "*" in patterns:
+def judge_failures(budgets: Sequence[Limit | Margin], run: Recorded, words: Words) -> list[Judged]:
+    """No chain may fail, of the tasks for which no limit or margin allows some."""
+    allowing = [each for each in budgets if each.metric == "failed_chains" and _allows(each)]
+    selected = [chosen(run.tables, each.of) for each in allowing]
+    if None in selected:
         return []
-    if not patterns:
+    if not selected:
         return [judge_limit(Limit("failed_chains", at_most=0.0), run, words)]
-    others = [task for task in run.tasks if not any(fnmatchcase(task, each) for each in patterns)]
+    others = [task for task in run.tasks if not any(task in (ids or ()) for ids in selected)]
     if not others:
         return []
     rest = replace(run, tables=of_tasks(run.tables, others))
     judged = judge_limit(Limit("failed_chains", at_most=0.0), rest, words)
     return [replace(judged, name="failed_chains of other tasks")]
+
+
+def _allows(budget: Limit | Margin) -> bool:
+    return isinstance(budget, Margin) or budget.at_most is not None

@@ -49,10 +49,13 @@ def value_words(judged: Judged) -> str:
     if judged.low is None and judged.high is None:
         return _words(judged.value, judged.unit)
     low, high = (_words(each, judged.unit) if each is not None else "open" for each in (judged.low, judged.high))
-    return f"{_words(judged.value, judged.unit)} ({low.removeprefix('×')} to {high.removeprefix('×')})"
+    low, high = low.removeprefix("×"), high.removeprefix("×")
+    return f"{_words(judged.value, judged.unit)} ({low.removesuffix(' points')} to {high.removesuffix(' points')})"
 
 
 def _words(value: float, unit: str) -> str:
+    if unit == "points":
+        return f"{value * 100:+.1f} points"
     return f"×{value:.3f}" if unit == "ratio" else amount(value, unit if unit in (DURATION, "share") else "count")
 
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from profiler.stats.paired import Samples
+from profiler.stats.quantiles import CONFIDENCE
 
 _RESAMPLES = 1999
+_OF_AN_END = 999  # an end of an interval takes a dozen tests
 _SEED = 20_26
-_FEWEST_PAIRS = 6  # of five pairs all 32 swaps together reject nothing at 2.5%
+_FINE = 5e-4  # in log units: how closely an end of an interval is sought
+_FIRST_STEP = 0.05
+_FARTHEST = 10.0  # in log units: a factor of 22,000
+FEWEST_PAIRS = 6  # of five pairs all 32 swaps together reject nothing at 2.5%
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ def quantile_change(
     if not count:
         return QuantileChange(p, None, None, None, None, None, 0)
     quantiles = float(np.quantile(before, p)), float(np.quantile(after, p))
-    if count < _FEWEST_PAIRS:
+    if count < FEWEST_PAIRS:
         return QuantileChange(p, *quantiles, None, None, None, count)
     from scipy import stats
 
@@ -94,6 +100,88 @@ def quantile_change(
     extra = 0 if len(null) == 2**count else 1  # of all swaps the one that was measured is among them
     lower = (np.count_nonzero(null <= seen + 1e-12) + extra) / (len(null) + extra)
     return QuantileChange(p, *quantiles, math.exp(seen), float(test.pvalue), float(lower), count)
+
+
+@dataclass(frozen=True, slots=True)
+class QuantileRatio:
+    """A change with its interval, and p-values for other hypotheses than equality."""
+
+    change: QuantileChange
+    low: float | None
+    """Of the ratio, and `high` likewise. None below six pairs, or beyond a factor of 22,000."""
+    high: float | None
+    _base: Samples = field(repr=False, compare=False)
+    _candidate: Samples = field(repr=False, compare=False)
+    _resamples: int = field(repr=False, compare=False)
+
+    def p_above(self, bound: float) -> float | None:
+        """One-sided, of the hypothesis that the ratio is at most `bound`.
+
+        Raises:
+            ValueError: the bound is not positive.
+        """
+        return _stretched(self._base, self._candidate, self.change.p, bound, self._resamples).p_slower
+
+
+def quantile_ratio(
+    base: Samples, candidate: Samples, p: float = 0.95, *, confidence: float = CONFIDENCE, resamples: int = _OF_AN_END
+) -> QuantileRatio:
+    """The ratio of `quantile_change` with an interval: the factors by which the base may be stretched unnoticed.
+
+        factor      0.9    1.0    1.1    1.2    1.3       all of the base's chains times it, then `quantile_change`
+        p_slower    .001   .014   .18    .61    .95       above 2.5% from `low` on
+        p_faster    1.0    .99    .83    .40    .02       above 2.5% up to `high`
+
+    The usual inversion of a test (Garthwaite, Confidence intervals from randomization tests, Biometrics 52 (1996)
+    1387), here by halving: both p-values move one way with the factor. Exact where the candidate's chains are the
+    base's, stretched; for a change of the tail alone an approximation, whose error `benchmarks/gate.py` counts.
+    Deterministic.
+
+    Args:
+        base: as for `quantile_change`.
+        candidate: likewise.
+        p: likewise.
+        confidence: of the two-sided interval.
+        resamples: of each test.
+
+    Raises:
+        ValueError: as `quantile_change`, or confidence out of range.
+    """
+    if not 0 < confidence < 1:
+        msg = f"confidence {confidence} must lie between 0 and 1"
+        raise ValueError(msg)
+    change = quantile_change(base, candidate, p, resamples=resamples)
+    low = high = None
+    if change.ratio is not None:
+        alpha, middle = (1 - confidence) / 2, math.log(change.ratio)
+
+        def tested(log: float) -> QuantileChange:
+            return _stretched(base, candidate, p, math.exp(log), resamples)
+
+        low = _end(middle, -1, lambda log: (tested(log).p_slower or 0.0) <= alpha)
+        high = _end(middle, 1, lambda log: (tested(log).p_faster or 0.0) <= alpha)
+    return QuantileRatio(change, low, high, base, candidate, resamples)
+
+
+def _stretched(base: Samples, candidate: Samples, p: float, factor: float, resamples: int) -> QuantileChange:
+    if not factor > 0:
+        msg = f"a ratio is positive, not {factor}"
+        raise ValueError(msg)
+    longer = {task: [factor * value for value in values] for task, values in base.items()}
+    return quantile_change(longer, candidate, p, resamples=resamples)
+
+
+def _end(middle: float, side: int, rejected: Callable[[float], bool]) -> float | None:
+    """The last factor, going from the middle to that side, that is not rejected."""
+    inside, step = middle, _FIRST_STEP
+    while not rejected(outside := middle + side * step):
+        inside, step = outside, 2 * step
+        if step > _FARTHEST:
+            return None
+    while abs(outside - inside) > _FINE:
+        between = (inside + outside) / 2
+        inside, outside = (inside, between) if rejected(between) else (between, outside)
+    return math.exp(inside)
 
 
 def _pairs(base: Samples, candidate: Samples) -> tuple[Any, Any, Any]:

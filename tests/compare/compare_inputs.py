@@ -14,7 +14,20 @@ from report_inputs import manifest  # noqa: E402
 
 from profiler.compare.comparison import Recorded, compare  # noqa: E402
 
-__all__ = ["MS", "call", "compared", "failed_call", "gap", "manifest", "recorded", "tables", "tasks", "tools"]
+__all__ = [
+    "MS",
+    "asked",
+    "call",
+    "compared",
+    "failed_call",
+    "gap",
+    "in_turns",
+    "manifest",
+    "recorded",
+    "tables",
+    "tasks",
+    "tools",
+]
 
 
 def tasks(*ways, repeat=1, start=0, **columns):
@@ -36,4 +49,28 @@ def compared(base, candidate):
     """A comparison that holds together."""
     found = compare(recorded(base, "base"), recorded(candidate, "candidate"))
     found.check()
+    return found
+
+
+def asked(decode=100.0, **columns):
+    """A call that tells all of its tokens."""
+    return call(
+        decode=decode, **{"input_tokens": 1000, "cached_tokens": 900, "output_tokens": 21, "tpot_ns": 5e6, **columns}
+    )
+
+
+def in_turns(*sides, chains=2):
+    """Base and candidate whose chains take turns; each side is the times of its tasks."""
+    found = []
+    for side, times in enumerate(sides):
+        made = [
+            {
+                "parts": [asked(ms)],
+                "task_id": f"task-{task}",
+                "start_ns": ((at * len(times) + task) * 2 + side) * 10**10,
+            }
+            for at in range(chains)
+            for task, ms in enumerate(times)
+        ]
+        found.append(recorded(tables(*made)))
     return found

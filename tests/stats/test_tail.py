@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import mstats
 
-from profiler.stats.tail import quantile_change
+from profiler.stats.tail import quantile_change, quantile_ratio
 
 
 def run_of(draw, tasks=20, repeats=4, stalls=0.0):
@@ -84,3 +84,33 @@ def test_stalls_are_found_which_a_mean_would_hide():
     draw = np.random.default_rng(4)
     found = [quantile_change(run_of(draw), run_of(draw, stalls=0.1), resamples=299) for _ in range(60)]
     assert np.mean([change.p_slower < 0.025 for change in found]) > 0.8
+
+
+def test_the_interval_holds_the_factors_that_are_not_rejected():
+    draw = np.random.default_rng(6)
+    base, candidate = run_of(draw), {task: 1.1 * values for task, values in run_of(draw).items()}
+    found = quantile_ratio(base, candidate, 0.9)
+    assert found.low < found.change.ratio < found.high
+    assert found.p_above(found.low * 0.99) <= 0.025 < found.p_above(found.low * 1.01)
+    assert found.p_above(found.high) > 0.9
+    assert found.p_above(1.0) == pytest.approx(quantile_change(base, candidate, 0.9).p_slower, abs=0.02)
+    assert quantile_ratio(base, candidate, 0.9) == found
+
+
+def test_runs_that_differ_by_one_factor_alone_have_next_to_no_interval():
+    base = run_of(np.random.default_rng(7))
+    found = quantile_ratio(base, {task: 1.2 * values for task, values in base.items()})
+    assert found.low == pytest.approx(1.2, abs=0.002)
+    assert found.high == pytest.approx(1.2, abs=0.002)
+
+
+def test_too_few_pairs_have_no_interval():
+    found = quantile_ratio({"a": [1, 2, 3]}, {"a": [1, 2, 3]})
+    assert (found.low, found.high, found.p_above(1)) == (None, None, None)
+
+
+def test_a_bound_or_a_confidence_out_of_range_is_refused():
+    with pytest.raises(ValueError, match="confidence"):
+        quantile_ratio({}, {}, confidence=0)
+    with pytest.raises(ValueError, match="a ratio is positive"):
+        quantile_ratio({}, {}).p_above(0)

@@ -77,7 +77,7 @@ def test_no_run_is_an_error(tmp_path):
 
 
 def test_the_public_names_are_these():
-    assert profiler.__all__ == ["Run", "__version__", "load"]
+    assert profiler.__all__ == ["Comparison", "Run", "__version__", "compare", "load"]
     with pytest.raises(AttributeError, match="has no attribute 'lead'"):
         profiler.lead  # noqa: B018
 

@@ -5,13 +5,33 @@ from pathlib import Path
 import pandas as pd
 
 import profiler
-from profiler import Run
+from profiler import Comparison, Run
 
 
 def slowest(run: Run) -> pd.DataFrame:
     calls: pd.DataFrame = run.calls
     measured = calls[~calls["warmup"] & ~calls["chain_failed"]]
     return measured.nlargest(5, "call_e2e_ns")
+
+
+def slower_by(found: Comparison, margin: float = 0.05) -> bool:
+    low: float | None = found.low
+    return low is not None and low > 1 + margin
+
+
+def compare(base: Run, folder: Path) -> None:
+    found = profiler.compare(base, folder)
+    for other in (
+        profiler.compare("main", folder, allow=["flags"]),
+        profiler.compare("main", base, allow="engine,flags"),
+    ):
+        print(other.headline, other.sources or "", other.ratio, other.high, other.smallest_effect, other.interleaved)
+    for table in (found.figures, found.phases, found.steps, found.tasks, found.blame, found.changes, found.off_script):
+        print(table.columns)
+    worst: pd.DataFrame = found.tasks.head(3)
+    certain = found.blame[found.blame["certain"]]
+    print(slower_by(found), worst, *certain["words"], *found.remarks, *found.change_lines, found.differences)
+    print(found.render("markdown"), found.render("json"), found.render(width=140, everything=True))
 
 
 def main(folder: Path) -> None:

@@ -5,11 +5,14 @@ like everything else over the chains of a task and then over the tasks that have
 reading prompts and of generating is split into more work and slower work:
 
     time = tokens * price:   difference = (tokens' - tokens) * mean price  +  (price' - price) * mean tokens
+
+Every call has a part that does not depend on its tokens. Of more tokens each therefore seems cheaper, down to the
+inverse of how many times more there are: a price that changes no further is explained by the tokens and not told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,7 +24,7 @@ from profiler.analysis.phases import PHASES
 from profiler.compare.rows import RowKey, Rows
 from profiler.compare.sides import Side
 from profiler.stats.multiplicity import false_discovery
-from profiler.stats.paired import Shift, shift_of_counts
+from profiler.stats.paired import PairedRatio, Samples, Shift, paired_ratio, shift_of_counts
 
 LEAST_SHARE: Final = 0.005  # of the base's chain time: smaller differences are nobody's business
 _LEAST_Q = 0.05
@@ -66,6 +69,7 @@ class Blame:
     speed_ns: float | None = None  # of the difference: more time per token
     samples: tuple[str, ...] = ()  # trace ids of base and candidate: the median chains there
     q: float | None = None  # two-sided p, adjusted for the number of cells looked at (Benjamini and Hochberg)
+    ratio: PairedRatio | None = None  # over the tasks that get there; None where one of their chains has none of it
 
     @property
     def certain(self) -> bool:
@@ -86,23 +90,38 @@ def blame_of(base: Rows, candidate: Rows) -> tuple[Blame, ...]:
         row, phase = divmod(at, len(PHASES))
         if abs(apart[row, phase]) < least or apart[row, phase] == 0:
             break
-        shift = shift_of_counts(*(rows.side.samples(rows.cells[:, row, phase]) for rows in (base, candidate)))
+        values = [rows.side.samples(rows.cells[:, row, phase]) for rows in (base, candidate)]
         work, speed = _split(works, row, phase)
         chains = (int(reached[0][:, row].sum()), int(reached[1][:, row].sum()))
         facts = tuple(fact for fact in _facts(works[0].at(row), works[1].at(row), PHASES[phase]) if fact.notable)
         samples = _samples(base, candidate, row, phase)
-        found.append(Blame(base.keys[row], PHASES[phase], shift, chains, facts, work, speed, samples))
-    adjusted = [replace(each, q=q) for each, q in zip(found, _adjusted([each.shift for each in found]), strict=True)]
+        shift, ratio = shift_of_counts(*values), _ratio(*values)
+        found.append(Blame(base.keys[row], PHASES[phase], shift, chains, facts, work, speed, samples, ratio=ratio))
+    tested = {str(number): _p_of(each) for number, each in enumerate(found)}
+    adjusted = [replace(each, q=q) for each, q in zip(found, false_discovery(tested).values(), strict=True)]
     return tuple(sorted(adjusted, key=lambda each: not each.certain))
 
 
-def _adjusted(shifts: Sequence[Shift]) -> Sequence[float | None]:
-    sides = [(each.p_more, each.p_fewer) for each in shifts]
-    tested = {
-        str(number): None if more is None or fewer is None else min(1.0, 2 * min(more, fewer))
-        for number, (more, fewer) in enumerate(sides)
-    }
-    return list(false_discovery(tested).values())
+def _ratio(base: Samples, candidate: Samples) -> PairedRatio | None:
+    """Over the tasks that have any of it on either side."""
+    there = [task for task in base if any(base[task]) or any(candidate[task])]
+    of_these = [{task: side[task] for task in there} for side in (base, candidate)]
+    if not there or any(min(values) <= 0 for side in of_these for values in side.values()):
+        return None
+    return paired_ratio(*of_these)
+
+
+def _p_of(blame: Blame) -> float | None:
+    """Two-sided: that it is the same on both sides.
+
+    What makes a step slower may add the same to all tasks or multiply their times, and of few tasks of unlike lengths
+    each test is blind to the other's case. Both are made; that counts twice (Bonferroni).
+    """
+    sides = [(blame.shift.p_more, blame.shift.p_fewer)]
+    if blame.ratio is not None and blame.ratio.spread is not None:
+        sides.append((blame.ratio.p_above(1.0), blame.ratio.p_below(1.0)))
+    known = [p for side in sides for p in side if p is not None]
+    return min(1.0, 2 * len(sides) * min(known)) if known else None
 
 
 def _mean_over_tasks(rows: Rows) -> np.ndarray:
@@ -153,6 +172,7 @@ class _Work:
     def __init__(self, side: Side, calls: pd.DataFrame, tools: pd.DataFrame) -> None:
         self.side, self.calls, self.tools = side, calls, tools
         self.answered = calls[~calls["failed"]]
+        self.computed = self.answered["input_tokens"] - self.answered["cached_tokens"]
 
     def per_call(self, values: pd.Series[float]) -> pd.Series[float]:
         return self.side.rows_by_task(self.answered, numbers(values))
@@ -199,6 +219,7 @@ def _facts(one: _Work, other: _Work, phase: str) -> Iterator[Fact]:
     if phase == "prefill":
         yield from _fact("prompt", "tokens", *(work.per_call(work.answered["input_tokens"]) for work in (one, other)))
         yield from _share(one, other)
+        yield from _fact("to compute", "tokens", *(work.per_call(work.computed) for work in (one, other)))
         yield from _price("time per computed token", phase, one, other)
     elif phase == "decode":
         yield from _fact("output", "tokens", *(work.per_call(work.answered["output_tokens"]) for work in (one, other)))
@@ -243,7 +264,8 @@ def _share(one: _Work, other: _Work) -> Iterator[Fact]:
 
 
 def _price(name: str, phase: str, one: _Work, other: _Work) -> Iterator[Fact]:
-    prices = []
+    """Unless it is only that a call's fixed part is shared by another number of tokens."""
+    prices, amounts = [], []
     for work in (one, other):
         count = _token_count(work.answered, phase)
         time = numbers(work.answered[f"{phase}_ns"])
@@ -251,6 +273,11 @@ def _price(name: str, phase: str, one: _Work, other: _Work) -> Iterator[Fact]:
         if not known.any():
             return
         prices.append(float(time[known].sum() / count[known].sum()))
+        amounts.append(float(count[known].mean()))
+    if prices[0] > 0 and amounts[0] != amounts[1]:
+        least, most = sorted((1.0, amounts[0] / amounts[1]))
+        if least <= prices[1] / prices[0] <= most:
+            return
     yield Fact(name, "ns", *prices)
 
 

@@ -13,6 +13,7 @@ from profiler.analysis.wording import plural
 from profiler.compare.comparison import Comparison, StepRow
 from profiler.compare.figures import DURATION, Figure
 from profiler.report.comparison_words import (
+    CHANCE,
     LONGER,
     OPEN,
     SHORTER,
@@ -27,6 +28,7 @@ from profiler.report.comparison_words import (
     shift_words,
     shown_figures,
     shown_phases,
+    sources_words,
 )
 from profiler.report.terminal import console_of, text_of
 from profiler.report.text import safe
@@ -57,9 +59,9 @@ def render_comparison(
         console.print(Text(f"{name:<12}{safe(line, 300)}"))
     console.print()
     console.print(Text(headline(comparison), style=f"bold {_COLORS[certainty(comparison.chain_time)]}".strip()))
-    identity = identity_words(comparison)
-    if identity:
-        console.print(escape(identity))
+    for told in (sources_words(comparison), identity_words(comparison)):
+        if told:
+            console.print(escape(told))
     if comparison.tasks:
         _print_body(console, comparison, everything=everything)
     if remarks:
@@ -94,7 +96,7 @@ def _print_list(console: Console, heading: str, lines: Sequence[str], *, everyth
     table.add_column(justify="right", no_wrap=True)
     table.add_column()
     for rank, line in enumerate(shown, start=1):
-        table.add_row(str(rank), escape(line))
+        table.add_row(str(rank), escape(line), style="dim" if line.endswith(CHANCE) else None)
     console.print(table if lines else Text(nothing))
     if len(shown) < len(lines):
         console.print(Text(f"and {len(lines) - len(shown)} more: --all", style="dim"))

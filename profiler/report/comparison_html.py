@@ -24,6 +24,7 @@ from profiler.report.comparison_words import (
     shift_words,
     shown_figures,
     shown_phases,
+    sources_words,
 )
 from profiler.report.html import PHASE_WORDS, Pictures, cleaned, embedded, page_of
 from profiler.report.picture import FACTS, KINDS
@@ -80,6 +81,7 @@ def render_comparison_html(
         "tasks": comparison.tasks,
         "chains": list(comparison.chains),
         "headline": headline(comparison),
+        "sources": sources_words(comparison) or "",
         "identity": identity_words(comparison) or "",
         "blame": cleaned(blame_lines(comparison)),
         "changes": cleaned(list(change_lines(comparison))),

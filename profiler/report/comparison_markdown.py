@@ -20,6 +20,7 @@ from profiler.report.comparison_words import (
     shift_words,
     shown_figures,
     shown_phases,
+    sources_words,
 )
 from profiler.report.markdown import folded, inert, table
 from profiler.report.text import plural
@@ -36,8 +37,8 @@ def render_comparison_markdown(
     base, candidate = comparison.chains
     sign = _SIGNS.get(certainty(comparison.chain_time), "")
     lines = [MARK, f"### {inert(title, 300)}", "", f"{sign}**{inert(headline(comparison), 400)}**", ""]
-    identity = identity_words(comparison)
-    lines += [f"{inert(identity, 400)}  "] if identity else []
+    for line in (sources_words(comparison), identity_words(comparison)):
+        lines += [f"{inert(line, 400)}  "] if line else []
     lines.append(
         f"Base {inert(comparison.base)}, candidate {inert(comparison.candidate)}: "
         f"{plural(comparison.tasks, 'task')} paired, {base} and {candidate} chains."

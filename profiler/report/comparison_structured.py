@@ -9,7 +9,7 @@ from typing import Any
 
 from profiler.compare.comparison import Comparison
 from profiler.compare.rows import OUTSIDE
-from profiler.report.comparison_words import blame_words, change_lines, headline
+from profiler.report.comparison_words import blame_words, change_lines, headline, sources_words
 from profiler.report.structured import plain_values
 
 FORMAT = "profiler-comparison"
@@ -31,6 +31,7 @@ def compared(comparison: Comparison) -> dict[str, Any]:
     """A comparison as plain values; what cannot be told is null."""
     found: dict[str, Any] = plain_values(_plain(comparison))
     found["headline"] = headline(comparison)
+    found["sources"] = sources_words(comparison)
     found["changes"] = [{**change, "chains": chains} for change, chains in found["changes"]]
     found["change_lines"] = list(change_lines(comparison))
     for told, each in zip(found["blame"], comparison.blame, strict=True):

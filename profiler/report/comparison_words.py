@@ -19,9 +19,18 @@ from profiler.stats.paired import PairedRatio, Shift
 from profiler.store.manifest import Manifest
 
 LONGER, SHORTER, OPEN = "longer", "shorter", "open"
+CHANCE = "; may be chance"
 _FEW_NAMES = 4
 _FEWEST_TASKS = 2
 _DRIFT = "Measured one after the other: a part may be the machine's drift."
+_LEAST_PART = 0.1  # of the difference of chain time: smaller parts are left to the list
+_OF_PHASES = {  # figures of a chain that bear on a phase
+    "prefill": ("LLM calls", "prompt tokens"),
+    "decode": ("LLM calls", "output tokens"),
+    "inference": ("LLM calls", "prompt tokens", "output tokens"),
+    "tool": ("tools",),
+    "retry": ("failed calls",),
+}
 _LARGE = 9.9995  # ratios beyond are not told to a thousandth
 
 
@@ -42,9 +51,9 @@ def ratio_words(ratio: PairedRatio | None) -> str:
     """`×1.389 (1.334 to 1.446)`."""
     if ratio is None or ratio.ratio is None:
         return ""
-    if ratio.low is None or ratio.high is None or ratio.low == ratio.high:
+    if ratio.low is None or ratio.high is None or (low := _times(ratio.low)) == (high := _times(ratio.high)):
         return f"×{_times(ratio.ratio)}"
-    return f"×{_times(ratio.ratio)} ({_times(ratio.low)} to {_times(ratio.high)})"
+    return f"×{_times(ratio.ratio)} ({low} to {high})"
 
 
 def shift_words(shift: Shift, unit: str) -> str:
@@ -114,19 +123,66 @@ def row_words(row: RowKey) -> str:
     return f"step {row.position} ({label})"
 
 
+def sources_words(comparison: Comparison) -> str | None:
+    """The phases that make the difference, with what changed of the chain's work: one sentence; None without one."""
+    time = comparison.figure("chain time")
+    whole = None if time is None else time.shift.difference
+    if not whole or certainty(comparison.chain_time) == OPEN:
+        return None
+    parts = sorted(shown_phases(comparison.phases), key=lambda each: -(each.shift.difference or 0.0) / whole)
+    told = [
+        f"{each.name} {signed(part, DURATION)}{_work_words(each.name, comparison)}"
+        for each in parts
+        if (part := each.shift.difference or 0.0) / whole >= _LEAST_PART
+    ]
+    return f"Of the {signed(whole, DURATION)}: {', '.join(told)}." if told else None
+
+
+def _work_words(phase: str, comparison: Comparison) -> str:
+    """` (cache hits 79% → 0%)`: what of a chain's work that bears on a phase is not the same."""
+    facts = [
+        Fact(figure.name.removesuffix(" tokens"), figure.unit, figure.shift.base, figure.shift.candidate)
+        for name in _OF_PHASES.get(phase, ())
+        if (figure := comparison.figure(name)) and figure.shift.base is not None and figure.shift.candidate is not None
+    ]
+    if phase == "prefill" and (hits := _hits(comparison)) is not None:
+        facts.append(hits)
+    told = [fact_words(fact) for fact in facts if fact.notable]
+    return f" ({', '.join(told)})" if told else ""
+
+
+def _hits(comparison: Comparison) -> Fact | None:
+    prompt, cached = comparison.figure("prompt tokens"), comparison.figure("of these cached")
+    if prompt is None or cached is None:
+        return None
+    sides = [(cached.shift.base, prompt.shift.base), (cached.shift.candidate, prompt.shift.candidate)]
+    shares = [some / every for some, every in sides if some is not None and every]
+    return Fact("cache hits", "share", *shares) if len(shares) == len(sides) else None
+
+
 def blame_words(blame: Blame, comparison: Comparison) -> str:
     """One sentence: how much, and what explains it."""
     reached = _reached(blame, comparison)
-    said = f"{row_words(blame.row)} {blame.phase} {shift_words(blame.shift, DURATION)}{reached}"
+    said = f"{row_words(blame.row)} {blame.phase} {_size_words(blame)}{reached}"
     reasons = [fact_words(fact) for fact in blame.facts]
-    if blame.work_ns is not None and blame.speed_ns is not None and reasons:
-        tokens = "prompt tokens to compute" if blame.phase == "prefill" else "tokens to generate"
-        reasons.append(
-            f"number of {tokens} {signed(blame.work_ns, DURATION)}, time for each {signed(blame.speed_ns, DURATION)}"
-        )
+    both = {"time" if fact.name.startswith("time per ") else fact.unit for fact in blame.facts} >= {"time", "tokens"}
     if not reasons:
         return f"{said}: {_without_reason(blame, comparison)}"
-    return f"{said}: {', '.join(reasons[:-1])}; {reasons[-1]}" if len(reasons) > 1 else f"{said}: {reasons[0]}"
+    split = ""
+    if blame.work_ns is not None and blame.speed_ns is not None and both:
+        tokens = "prompt tokens to compute" if blame.phase == "prefill" else "tokens to generate"
+        split = (
+            f"; number of {tokens} {signed(blame.work_ns, DURATION)}, time for each {signed(blame.speed_ns, DURATION)}"
+        )
+    return f"{said}: {', '.join(reasons)}{split}"
+
+
+def _size_words(blame: Blame) -> str:
+    """The shift; where only the ratio is beyond chance (few tasks, of unlike lengths) that instead of the interval."""
+    low, high = blame.shift.low, blame.shift.high
+    if blame.certain and blame.ratio is not None and low is not None and high is not None and low <= 0 <= high:
+        return f"{signed(blame.shift.difference or 0.0, DURATION)}, {ratio_words(blame.ratio)}"
+    return shift_words(blame.shift, DURATION)
 
 
 def fact_words(fact: Fact) -> str:
@@ -176,7 +232,7 @@ def blame_lines(comparison: Comparison) -> list[str]:
     lines = []
     for (_, certain, _), group in told.items():
         words = blame_words(group[0], comparison) if len(group) == 1 else _together(group, comparison)
-        lines.append(words if certain else f"{words}; may be chance")
+        lines.append(words if certain else f"{words}{CHANCE}")
     return lines
 
 

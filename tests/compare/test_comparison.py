@@ -109,6 +109,36 @@ def test_the_same_tokens_that_take_longer_are_speed_alone():
     assert (first.work_ns, first.speed_ns) == (0, pytest.approx(60 * MS))
 
 
+def test_a_price_that_fell_only_because_more_tokens_share_a_calls_fixed_part_is_not_told():
+    def reading(prefill, computed):
+        return [asked(prefill=prefill, input_tokens=2000, cached_tokens=2000 - computed)]
+
+    base = tasks(*[reading(50, 100)] * 3)  # 40 ms for the call, 0.1 ms for each token
+    (alone,) = compared(base, tasks(*[reading(190, 1500)] * 3)).blame
+    assert [(fact.name, fact.base, fact.candidate) for fact in alone.facts] == [
+        ("cache hits", 0.95, 0.25),
+        ("to compute", 100, 1500),
+    ]
+    (dearer,) = compared(base, tasks(*[reading(900, 1500)] * 3)).blame
+    assert dearer.facts[-1].name == "time per computed token"
+    (cheaper,) = compared(base, tasks(*[reading(30, 1500)] * 3)).blame
+    assert cheaper.facts[-1].name == "time per computed token"
+
+
+def test_what_multiplies_the_times_of_unlike_tasks_is_as_certain_as_what_adds_to_them_all():
+    lengths = (10, 40, 160, 640, 2560)
+    noise = (0.9, -0.8, 0.5, -0.6, 0.2)
+    base = tasks(*[[call(decode=each)] for each in lengths])
+    longer = tasks(*[[call(decode=each * (1.5 + some / 50))] for each, some in zip(lengths, noise, strict=True)])
+    later = tasks(*[[call(decode=each + 50 + some)] for each, some in zip(lengths, noise, strict=True)])
+    (multiplied,) = compared(base, longer).blame
+    assert multiplied.shift.low < 0 < multiplied.ratio.low - 1
+    (added,) = compared(base, later).blame
+    assert added.ratio.low < 1
+    assert multiplied.certain
+    assert added.certain
+
+
 def test_a_tool_that_runs_more_often_and_longer_is_named():
     base = tasks(*[[asked(), tools(search=50)]] * 2)
     candidate = tasks(*[[asked(), tools(serial=True, search=80, sql=40)]] * 2)

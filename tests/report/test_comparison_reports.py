@@ -16,7 +16,15 @@ from profiler.report.comparison import render_comparison  # noqa: E402
 from profiler.report.comparison_html import pairs_of, render_comparison_html  # noqa: E402
 from profiler.report.comparison_markdown import MARK, render_comparison_markdown  # noqa: E402
 from profiler.report.comparison_structured import render_comparison_json  # noqa: E402
-from profiler.report.comparison_words import headline, identity_words, remarks, signed, title_words  # noqa: E402
+from profiler.report.comparison_words import (  # noqa: E402
+    blame_lines,
+    headline,
+    identity_words,
+    remarks,
+    signed,
+    sources_words,
+    title_words,
+)
 
 HOSTILE = "<img src=x onerror=alert(1)> `x` @everyone \x1b[31m"
 
@@ -56,6 +64,29 @@ def test_the_headline_says_how_much_longer_and_that_the_machine_may_have_drifted
         "Chains take 30% longer: ×1.295, 610 ms → 790 ms in the mean. "
         "Measured one after the other: a part may be the machine's drift."
     )
+
+
+def test_the_phases_that_make_the_difference_are_named_with_what_changed(slower):
+    assert sources_words(slower) == (
+        "Of the +180 ms: prefill +180 ms (prompt 1,900 → 4,000 tokens (+2,100), cache hits 91% → 51%)."
+    )
+    for text in every_text(slower):
+        assert "Of the +180 ms: prefill +180 ms" in text
+
+
+def test_of_a_difference_that_may_be_chance_no_phase_is_named():
+    assert sources_words(compared(tasks(way()), tasks(way(280)))) is None
+
+
+def test_of_faster_chains_the_phase_that_gained_is_named():
+    found = compared(tasks(*[way(280)] * 2), tasks(*[way(100)] * 2))
+    assert sources_words(found) == "Of the -180 ms: prefill -180 ms."
+
+
+def test_a_step_whose_ratio_alone_is_beyond_chance_shows_its_ratio():
+    times = ((10, 15.2), (40, 60.5), (160, 241), (640, 962), (2560, 3830))
+    base, longer = (tasks(*[[call(decode=pair[side])] for pair in times]) for side in (0, 1))
+    assert "step 1 (model) decode +340 ms, ×1.508 (1.496 to 1.519): nothing" in blame_lines(compared(base, longer))[0]
 
 
 def test_the_identity_is_shown_with_logarithms_that_add_up(slower):

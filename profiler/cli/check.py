@@ -77,7 +77,8 @@ def check(
     from profiler.cli.budget_file import find_budgets, load_budgets
     from profiler.cli.compare import check_there, load_side
     from profiler.cli.output import put
-    from profiler.report.check import render_check, render_check_json, render_check_markdown, render_junit
+    from profiler.report.check import render_check, render_check_json, render_junit
+    from profiler.report.check_markdown import render_check_markdown
 
     check_there(path)
     budgets = load_budgets(config or find_budgets(Path.cwd()))
@@ -109,12 +110,13 @@ def judge(run: Recorded, base: Recorded | None, budgets: Budgets, cannot_tell: s
         UsageError: a limit or margin fits nothing of the run, or none is for its agent.
     """
     from profiler.cli.compare import check_comparable, nothing_shared
-    from profiler.compare.budgets import doubted
+    from profiler.compare.budgets import doubted, is_time
     from profiler.compare.limits import judge_limit, judge_trajectory
     from profiler.compare.margins import judge_margins
     from profiler.compare.selection import applying
     from profiler.compare.wholeness import judge_ending, judge_failures
     from profiler.report.check import Checked
+    from profiler.report.check_words import tell
     from profiler.report.comparison_words import amount, change_lines, remarks
 
     applied = applying(budgets.limits, budgets.margins, run, str(budgets.path))
@@ -131,13 +133,14 @@ def judge(run: Recorded, base: Recorded | None, budgets: Budgets, cannot_tell: s
             busy += ["the baseline"] if base.manifest is not None and base.manifest.suspect else []
             of_margins = [doubted(each, busy) for each in of_margins]
         judged = [*of_margins, *judged]
-        said = remarks(comparison, (base.manifest, run.manifest))
+        said = remarks(comparison, (base.manifest, run.manifest), of_times=any(map(is_time, judged)))
     if budgets.trajectory != "ignore":
         lines = [] if comparison is None else list(change_lines(comparison))
         trajectory = judge_trajectory(run, comparison, lines)
         judged += [] if trajectory is None else [trajectory]
     said += applied.remarks(run)
-    return Checked(run.name, None if base is None else base.name, tuple(judged), cannot_tell, tuple(said))
+    against = None if base is None else base.name
+    return Checked(run.name, against, tuple(judged), cannot_tell, tuple(said), tell(run.manifest, comparison))
 
 
 def _doubts(run: Recorded) -> list[str]:
@@ -148,7 +151,8 @@ def _doubts(run: Recorded) -> list[str]:
 
 def _tell_github(checked: Checked, environ: Mapping[str, str]) -> None:
     """Annotations and the step's summary, where there are such things."""
-    from profiler.report.check import github_lines, render_check_markdown
+    from profiler.report.check import github_lines
+    from profiler.report.check_markdown import render_check_markdown
 
     if environ.get("GITHUB_ACTIONS") != "true":
         return

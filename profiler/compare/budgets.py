@@ -112,6 +112,11 @@ def margin_metrics() -> list[str]:
     return [*RATIOS, *TAILS, *SHARES]
 
 
+def is_time(judged: Judged) -> bool:
+    """Whether it is of a time: a busy or a drifting machine changes those."""
+    return judged.name.split(" ")[0].split(".")[0] in TIMES
+
+
 def doubted(judged: Judged, suspects: Sequence[str]) -> Judged:
     """A broken limit or margin on a time cannot be told where a run says of itself that its times may be inexact.
 
@@ -119,8 +124,7 @@ def doubted(judged: Judged, suspects: Sequence[str]) -> Judged:
         judged: of a limit, or of a margin to a baseline that was not measured in turns with the run.
         suspects: which runs say so, in words.
     """
-    of_time = judged.name.split(" ")[0].split(".")[0] in TIMES
-    if judged.verdict is not Verdict.REGRESSED or not of_time or not suspects:
+    if judged.verdict is not Verdict.REGRESSED or not is_time(judged) or not suspects:
         return judged
     reason = f"beyond by the chains, but marked suspect: {' and '.join(suspects)} (a busy machine)"
     return replace(judged, verdict=Verdict.CANNOT_TELL, reason=reason)

@@ -1,39 +1,52 @@
-"""What a check came to, for a terminal, a pull request, programs, and what CI servers read."""
+"""What a check came to, for a terminal, programs, and what CI servers read; `check_markdown.py` for pull requests."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from xml.sax.saxutils import escape, quoteattr
 
 from profiler.compare.budgets import Judged
 from profiler.compare.figures import DURATION
+from profiler.report.check_words import Told
 from profiler.report.comparison_words import amount
-from profiler.report.markdown import folded, inert, table
 from profiler.report.text import safe
 from profiler.stats.paired import Verdict
 
 FORMAT, VERSION = "profiler-check", 1
-MARK = "<!-- agent-chain-profiler check -->"
-_SIGNS = {Verdict.REGRESSED: "🔴", Verdict.CANNOT_TELL: "🟡", Verdict.NOT_REGRESSED: "🟢"}
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """All verdicts of a run."""
+    """All verdicts of a run.
+
+    Attributes:
+        run: its name.
+        against: the baseline's, if there is one.
+        judged: every limit and margin.
+        cannot_tell: `pass` or `fail`: what it does to the exit code.
+        remarks: what a reader must know before believing it.
+        told: what ran, and what explains a difference to the baseline.
+    """
 
     run: str
     against: str | None
     judged: tuple[Judged, ...]
-    cannot_tell: str  # "pass" or "fail": what it does to the exit code
+    cannot_tell: str
     remarks: tuple[str, ...] = ()
+    told: Told = field(default_factory=Told)
 
     @property
     def verdict(self) -> Verdict:
         """The worst one."""
         found = {each.verdict for each in self.judged}
         return next((each for each in (Verdict.REGRESSED, Verdict.CANNOT_TELL) if each in found), Verdict.NOT_REGRESSED)
+
+    @property
+    def explained(self) -> tuple[str, ...]:
+        """What takes longer than in the baseline, where that matters."""
+        return () if self.verdict is Verdict.NOT_REGRESSED else self.told.blame
 
     @property
     def passed(self) -> bool:
@@ -43,14 +56,17 @@ class Checked:
 
 
 def value_words(judged: Judged) -> str:
-    """`×1.042 (0.987 to 1.101)`, `3.90 s (2.91 s to open)`."""
+    """`×1.042 (0.987 to 1.101)`, `3.90 s (2.91 s or more)`, `×1.000`."""
     if judged.value is None:
         return "—"
     if judged.low is None and judged.high is None:
         return _words(judged.value, judged.unit)
-    low, high = (_words(each, judged.unit) if each is not None else "open" for each in (judged.low, judged.high))
-    low, high = low.removeprefix("×"), high.removeprefix("×")
-    return f"{_words(judged.value, judged.unit)} ({low.removesuffix(' points')} to {high.removesuffix(' points')})"
+    value = _words(judged.value, judged.unit)
+    low, high = ("" if each is None else _words(each, judged.unit) for each in (judged.low, judged.high))
+    if not low or not high:
+        return f"{value} ({f'{low} or more' if low else f'{high} or less'})"
+    low, high = (each.removeprefix("×").removesuffix(" points") for each in (low, high))
+    return value if judged.low == judged.high else f"{value} ({low} to {high})"
 
 
 def _words(value: float, unit: str) -> str:
@@ -71,30 +87,12 @@ def render_check(checked: Checked) -> str:
     against = f" against {checked.against}" if checked.against else ""
     lines = [safe(f"{checked.verdict.value}: {checked.run}{against}", 400), ""]
     width = max(len(each.verdict.value) for each in checked.judged)
-    lines += [f"{each.verdict.value:<{width}}  {safe(line(each), 1000)}" for each in _ordered(checked.judged)]
+    lines += [f"{each.verdict.value:<{width}}  {safe(line(each), 1000)}" for each in ordered(checked.judged)]
+    if checked.explained:
+        lines += ["", "Where more time goes", *(f"  {safe(each, 600)}" for each in checked.explained)]
     lines += ["", *(f"! {safe(each, 600)}" for each in checked.remarks)] if checked.remarks else []
     if checked.verdict is Verdict.CANNOT_TELL:
         lines += ["", f'"cannot tell" lets a check {checked.cannot_tell} here (cannot-tell, --cannot-tell)']
-    return "\n".join(lines) + "\n"
-
-
-def render_check_markdown(checked: Checked) -> str:
-    """For a pull request or a step summary."""
-    against = f" against {inert(checked.against)}" if checked.against else ""
-    rows = [
-        (
-            _SIGNS[each.verdict] + " " + each.verdict.value,
-            inert(each.name),
-            value_words(each),
-            inert(each.bound),
-            inert(each.reason, 600),
-        )
-        for each in _ordered(checked.judged)
-    ]
-    lines = [MARK, f"### {_SIGNS[checked.verdict]} Latency: {checked.verdict.value}", ""]
-    lines += [f"{inert(checked.run)}{against}", "", *table(("verdict", "metric", "measured", "allowed", "why"), rows)]
-    if checked.remarks:
-        lines += ["", *folded("Before you believe it", [f"- {inert(each, 600)}" for each in checked.remarks])]
     return "\n".join(lines) + "\n"
 
 
@@ -121,6 +119,7 @@ def render_check_json(checked: Checked) -> str:
             }
             for each in checked.judged
         ],
+        "explained": list(checked.explained),
         "remarks": list(checked.remarks),
     }
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -144,7 +143,7 @@ def render_junit(checked: Checked) -> str:
 def github_lines(checked: Checked) -> list[str]:
     """Workflow commands of GitHub Actions: an error for what fails, a warning for what cannot be told."""
     found = []
-    for each in _ordered(checked.judged):
+    for each in ordered(checked.judged):
         if each.verdict is Verdict.NOT_REGRESSED:
             continue
         kind = "error" if fails(each, checked) else "warning"
@@ -159,6 +158,7 @@ def fails(judged: Judged, checked: Checked) -> bool:
     return judged.verdict is Verdict.REGRESSED or strict
 
 
-def _ordered(judged: Sequence[Judged]) -> list[Judged]:
+def ordered(judged: Sequence[Judged]) -> list[Judged]:
+    """The worst first."""
     order = [Verdict.REGRESSED, Verdict.CANNOT_TELL, Verdict.NOT_REGRESSED]
     return sorted(judged, key=lambda each: order.index(each.verdict))

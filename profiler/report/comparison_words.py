@@ -284,9 +284,17 @@ def difference_words(difference: Difference) -> str:
     return safe(f"{kind}{difference.what} {difference.base} → {difference.candidate}", 300)
 
 
-def remarks(comparison: Comparison, manifests: tuple[Manifest | None, Manifest | None]) -> list[str]:
-    """What a reader must know before believing the figures, the gravest first."""
-    found = [*_of_order(comparison), *_of_failures(comparison), *_of_tasks(comparison)]
+def remarks(
+    comparison: Comparison, manifests: tuple[Manifest | None, Manifest | None], *, of_times: bool = True
+) -> list[str]:
+    """What a reader must know before believing the figures, the gravest first.
+
+    Args:
+        comparison: of two runs.
+        manifests: theirs.
+        of_times: whether any of the figures is a time; what makes only times inexact is left out otherwise.
+    """
+    found = [*(_of_order(comparison) if of_times else ()), *_of_failures(comparison), *_of_tasks(comparison)]
     blocking = [difference_words(each) for each in comparison.differences if each.blocking]
     if blocking:
         found.insert(0, f"not the same in both, and allowed: {'; '.join(blocking)}")
@@ -295,8 +303,9 @@ def remarks(comparison: Comparison, manifests: tuple[Manifest | None, Manifest |
             continue
         if manifest.status != "finished":
             found.append(f"the {name} was not ended properly (status {manifest.status})")
-        found += [f"the {name}'s times may be inexact: {safe(reason, 300)}" for reason in manifest.suspect]
-    if any(manifest is not None and manifest.engine.get("simulated") for manifest in manifests):
+        inexact = manifest.suspect if of_times else ()
+        found += [f"the {name}'s times may be inexact: {safe(reason, 300)}" for reason in inexact]
+    if of_times and any(manifest is not None and manifest.engine.get("simulated") for manifest in manifests):
         found.append("the engine's times are simulated: they follow a time model")
     told = [difference_words(each) for each in comparison.differences if not each.blocking]
     if told:

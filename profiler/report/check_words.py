@@ -41,7 +41,8 @@ def tell(manifest: Manifest | None, comparison: Comparison | None) -> Told:
         return Told(named)
     base, candidate = comparison.chains
     how = "in turns" if comparison.order.interleaved else "one after the other"
-    measured = f"{plural(comparison.tasks, 'task')}, {candidate} chains and {base} of the baseline, measured {how}"
+    chains = f"{base} chains of each" if base == candidate else f"{candidate} chains and {base} of the baseline"
+    measured = f"{plural(comparison.tasks, 'task')}, {chains}, measured {how}"
     sizes = {
         each.name.casefold().replace(" ", "_"): (
             f"{amount(each.shift.base, each.unit)} → {amount(each.shift.candidate, each.unit)}"

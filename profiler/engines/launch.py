@@ -20,6 +20,7 @@ from profiler.engines.cache import models_root
 from profiler.engines.model import Engine, EngineInfo, EngineOptions, Progress
 from profiler.engines.probe import probe, select_model
 from profiler.engines.process import SupervisedProcess
+from profiler.engines.scratch import scratch_environment, scratch_folder
 from profiler.engines.startlog import death_report, phase, tail
 from profiler.engines.vllm import Installation, Model
 from profiler.errors import EngineDied, EngineUnavailable, UsageError
@@ -193,8 +194,13 @@ def start_on_port(plan: Plan, port: int, progress: Progress) -> Engine:
     label = f"vLLM {plan.installation.version} ({plan.device or 'unknown device'}) with {plan.model.name}"
     progress(f"starting {label} on port {port}")
     began = time.monotonic()
+    scratch = scratch_folder()
     process = SupervisedProcess(
-        command, env=environment, cwd=plan.log_path.parent.absolute(), log_path=plan.log_path.absolute()
+        command,
+        env=scratch_environment(scratch, environment),
+        cwd=plan.log_path.parent.absolute(),
+        log_path=plan.log_path.absolute(),
+        scratch=scratch,
     )
     try:
         await_ready(plan, process, port, progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,9 +25,24 @@ class SupervisedProcess:
     """A program under `supervise.py`. `stop` must be called; the profiler's own end does it otherwise."""
 
     def __init__(
-        self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, log_path: Path, grace_s: float = 10.0
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: Path,
+        log_path: Path,
+        grace_s: float = 10.0,
+        scratch: Path | None = None,
     ) -> None:
         """Start it and wait until the supervisor says that the program runs.
+
+        Args:
+            command: the program and its arguments.
+            env: its variables.
+            cwd: its folder.
+            log_path: where what it prints goes.
+            grace_s: seconds from being asked to end to being killed.
+            scratch: a folder that is removed when the program and all its descendants have ended.
 
         Raises:
             EngineUnavailable: the program does not exist or may not be executed.
@@ -40,10 +56,12 @@ class SupervisedProcess:
         self._pending = b""
         self._created: float | None = None
         self._grace_s = grace_s
-        options = ["--log", str(log_path), "--grace-s", str(grace_s), "--", *command]
+        self._scratch = scratch
+        options = ["--log", str(log_path), "--grace-s", str(grace_s)]
+        options += [] if scratch is None else ["--scratch", str(scratch)]
         self._supervisor = subprocess.Popen(
             # -P: nothing from the folder that the user happens to be in may shadow an import
-            [sys.executable, "-P", str(SUPERVISOR), *options],
+            [sys.executable, "-P", str(SUPERVISOR), *options, "--", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=dict(env),
@@ -128,6 +146,8 @@ class SupervisedProcess:
             stdout.close()
         if not self._cleaned:
             self._kill_without_supervisor()
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)  # again, if the supervisor could not
 
     def _kill_without_supervisor(self) -> None:
         """Somebody killed the supervisor: the engine's group is still known, and checked not to be another's."""

@@ -10,6 +10,7 @@ before the profiler has written what it holds:
 - The pipe on stdin closes when the profiler ends, killed or not, and the parent's id changes. Either means stop.
 - Stop: SIGTERM to the engine's group, a grace period, then SIGKILL to the group and to every descendant.
 - Workers that left the group or lost their parent are found too: this process is their subreaper on Linux.
+- A scratch folder of the engine's, if there is one, is removed when all of them are gone.
 - What happens is told on stdout, one JSON object per line: `started`, `exited` with code or signal, `cleaned`.
 
 Imports nothing of the profiler, so that it starts in a blink.
@@ -59,11 +60,12 @@ def tell(event: str, **fields: object) -> None:
 class Supervisor:
     """One engine, watched until it and all its descendants are gone."""
 
-    def __init__(self, command: list[str], log: Path, grace_s: float) -> None:
+    def __init__(self, command: list[str], log: Path, grace_s: float, scratch: Path | None = None) -> None:
         """Start nothing yet; `run` does."""
         self.command = command
         self.log = log
         self.grace_s = grace_s
+        self.scratch = scratch
         self.parent = os.getppid()
         self.stop_asked = False
         self.status: int | None = None
@@ -83,6 +85,7 @@ class Supervisor:
         try:
             self._start()
         except OSError as error:
+            self._remove_scratch()
             tell("failed", error=f"{error.strerror or error}: {error.filename or self.command[0]}")
             return 127
         tell("started", pid=self.pid)
@@ -94,6 +97,7 @@ class Supervisor:
         else:
             self._terminate_leftovers()
         self._clean()
+        self._remove_scratch()
         tell("cleaned", leftovers=len(self._descendants()))
         return 0
 
@@ -205,6 +209,12 @@ class Supervisor:
             if self._wait_until(lambda: self.status is not None and not self._descendants(), 0.5):
                 return
 
+    def _remove_scratch(self) -> None:
+        if self.scratch is not None:
+            import shutil
+
+            shutil.rmtree(self.scratch, ignore_errors=True)
+
 
 def alive(process: psutil.Process) -> bool:
     """A zombie holds no resources and waits only to be reaped."""
@@ -219,9 +229,10 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--grace-s", type=float, default=10.0)
+    parser.add_argument("--scratch", type=Path)
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
-    return Supervisor(options.command, options.log, options.grace_s).run()
+    return Supervisor(options.command, options.log, options.grace_s, options.scratch).run()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import pytest
 from profiler.engines.process import SUPERVISOR, SupervisedProcess
 from profiler.errors import EngineUnavailable
 
-LIMIT_S = 30
+LIMIT_S = 200
 
 
 def until(condition, what):
@@ -39,7 +39,7 @@ def run(tmp_path):
     """Start a program under the supervisor; it may write its pids into the file named by its first argument."""
     started = []
 
-    def start(source, grace_s=5.0):
+    def start(source, grace_s=5.0, scratch=None):
         program = tmp_path / "program.py"
         program.write_text("import os, signal, subprocess, sys, time\n" + textwrap.dedent(source))
         process = SupervisedProcess(
@@ -48,6 +48,7 @@ def run(tmp_path):
             cwd=tmp_path,
             log_path=tmp_path / "log",
             grace_s=grace_s,
+            scratch=scratch,
         )
         started.append(process)
         return process
@@ -135,8 +136,44 @@ def test_orphans_of_a_program_that_died_are_stopped(run, tmp_path):
     until(lambda: gone(orphan), "the orphan's end")
 
 
+@pytest.fixture
+def scratch(tmp_path):
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    (folder / "socket").touch()
+    return folder
+
+
+def test_its_scratch_folder_goes_with_a_program_that_is_stopped(run, tmp_path, scratch):
+    process = run(NOTE + "time.sleep(600)", scratch=scratch)
+    pids(tmp_path, 1)
+    assert scratch.exists()
+    process.stop()
+    assert not scratch.exists()
+
+
+def test_its_scratch_folder_goes_with_a_program_that_ends(run, scratch):
+    process = run("sys.exit(3)", scratch=scratch)
+    until(process.death, "the end")
+    until(lambda: not scratch.exists(), "the end of its scratch folder")
+
+
+def test_the_scratch_folder_of_a_program_that_does_not_exist_goes(tmp_path, scratch):
+    with pytest.raises(EngineUnavailable):
+        SupervisedProcess([str(tmp_path / "no")], env={}, cwd=tmp_path, log_path=tmp_path / "log", scratch=scratch)
+    assert not scratch.exists()
+
+
+def test_the_scratch_folder_goes_when_the_supervisor_was_killed(run, tmp_path, scratch):
+    process = run(NOTE + "time.sleep(600)", scratch=scratch)
+    pids(tmp_path, 1)
+    os.kill(process._supervisor.pid, signal.SIGKILL)
+    process.stop()
+    assert not scratch.exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_when_the_profiler_is_killed_nothing_is_left(tmp_path, number):
+def test_when_the_profiler_is_killed_nothing_is_left(tmp_path, scratch, number):
     profiler = textwrap.dedent(
         f"""
         import os, sys, time
@@ -145,7 +182,7 @@ def test_when_the_profiler_is_killed_nothing_is_left(tmp_path, number):
         program = "import os, sys, time; open(sys.argv[1], 'a').write(f'{{os.getpid()}} '); time.sleep(600)"
         process = SupervisedProcess([sys.executable, "-c", program, {str(tmp_path / "pids")!r}],
                                     env=dict(os.environ), cwd=Path({str(tmp_path)!r}),
-                                    log_path=Path({str(tmp_path / "log")!r}))
+                                    log_path=Path({str(tmp_path / "log")!r}), scratch=Path({str(scratch)!r}))
         print(process._supervisor.pid, flush=True)
         time.sleep(600)
         """
@@ -156,6 +193,7 @@ def test_when_the_profiler_is_killed_nothing_is_left(tmp_path, number):
         started.send_signal(number)
         started.wait(LIMIT_S)
     until(lambda: gone(program) and gone(supervisor), "the end of both")
+    assert not scratch.exists()
 
 
 def test_a_pipe_inherited_by_another_child_does_not_keep_a_dead_profilers_engine_alive(tmp_path):

@@ -22,6 +22,7 @@ settings.load_profile("suite")
 LIVE = (
     "test_ab",
     "test_backend",
+    "test_check_agent",
     "test_comparison_in_browser",
     "test_conformance_live",
     "test_engine_command",

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from profiler.ab.measure import Measured
+from profiler.ab.measure import Measured, Stop
 from profiler.stats.paired import PairedRatio, Verdict
 from profiler.stats.sequential import Look
 
 _CLEAR: Final = 0.025  # one-sided, as of the times
 _DOUBTFUL: Final = 0.2  # three failures of B alone to none of A: too few to be sure, too many to be called fine
+
+_LONG_S: Final = 120.0
+_WHEN: Final[Mapping[Stop, str]] = {
+    Stop.TIME: "the time was used up",
+    Stop.OFF_SCRIPT: "every task had been run once",
+}
 
 
 def p_fails_more(measured: Measured) -> float:
@@ -24,31 +31,63 @@ def p_fails_more(measured: Measured) -> float:
     return float(sum(math.comb(number, each) for each in range(of_b, number + 1)) / 2**number)
 
 
-def outcome(measured: Measured) -> Verdict:
-    """The verdict: of the times, unless B fails more often."""
+def outcome(measured: Measured, left_script: Sequence[str] = ()) -> Verdict:
+    """The verdict: of the times, unless B fails more often or left its script.
+
+    Args:
+        measured: all that was seen.
+        left_script: where B, and not A likewise, makes a call that the script lacks or leaves one out.
+    """
     p = p_fails_more(measured)
     of_times = Verdict.CANNOT_TELL if measured.look is None else measured.look.verdict
-    if p <= _CLEAR or of_times is Verdict.REGRESSED:
+    if left_script or p <= _CLEAR or of_times is Verdict.REGRESSED:
         return Verdict.REGRESSED
     return Verdict.CANNOT_TELL if p <= _DOUBTFUL else of_times
 
 
-def outcome_words(measured: Measured, margin: float, budget: int) -> str:
+def outcome_facts(
+    measured: Measured, margin: float, budget: int, left_script: Sequence[str] = (), remarks: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The same for programs: plain values, times in seconds, ratios as B over A; docs/ab.md has the keys."""
+    look = measured.look
+    result = None if look is None else look.result
+    return {
+        "verdict": outcome(measured, left_script).value,
+        "words": outcome_words(measured, margin, budget, left_script),
+        "ratio": None if result is None else result.ratio,
+        "low": None if result is None else result.low,
+        "high": None if result is None else result.high,
+        "units": 0 if result is None else result.tasks,
+        "unit": _units(measured),
+        "margin": margin / 100,
+        "pairs": measured.pairs,
+        "budget": budget,
+        "stopped": measured.stop.value,
+        "chance": None if look is None else look.chance,
+        "seconds": round(measured.took_s, 3),
+        "failed": [len(each) for each in measured.failures],
+        "p_fails_more": p_fails_more(measured),
+        "left_script": list(left_script),
+        "remarks": list(remarks),
+    }
+
+
+def outcome_words(measured: Measured, margin: float, budget: int, left_script: Sequence[str] = ()) -> str:
     """What came out, after how much, and what it would take where nothing did.
 
     Args:
         measured: all that was seen.
         margin: in per cent.
         budget: pairs that might have been run.
+        left_script: as of `outcome`.
     """
-    found, look = outcome(measured), measured.look
+    found, look = outcome(measured, left_script), measured.look
     what = {
         Verdict.REGRESSED: "Regressed",
         Verdict.NOT_REGRESSED: f"Not regressed by {margin:g}% or more",
         Verdict.CANNOT_TELL: "Cannot tell",
     }[found]
-    units = "pairs" if measured.pairs_are_units else "tasks"
-    times = _times(look, found, margin, units)
+    times = _times(look, found, margin, _units(measured))
     said = [times]
     if any(measured.failures):
         of_a, of_b = (len(each) for each in measured.failures)
@@ -60,10 +99,19 @@ def outcome_words(measured: Measured, margin: float, budget: int) -> str:
             if p <= _DOUBTFUL
             else "that B fails more often is not seen"
         )
-        failed = f"{of_a} chains of A and {of_b} of B failed, {how} (p = {p:.2g})"
-        said = [failed, times] if p <= _DOUBTFUL else [times, failed]
-    words = f"{what} after {measured.pairs} of at most {budget} pairs of chains: {'; '.join(said)}"
-    if look is None or look.result.low is None:
+        failed = f"{of_a} chains of A and {of_b} of B failed"
+        how = "" if left_script and p > _CLEAR else f", {how} (p = {p:.2g})"
+        said = [failed + how, times] if p <= _DOUBTFUL or left_script else [times, failed + how]
+    if found is Verdict.CANNOT_TELL and measured.stop is Stop.TIME:
+        whole = measured.took_s * budget / measured.pairs
+        said.append(f"all {budget} pairs would take some {_time(whole)}")
+    if left_script:
+        said.insert(0, f"changed trajectory, {'; '.join(left_script)}")
+    head = f"{what} after {measured.pairs} of at most {budget} pairs of chains"
+    if measured.stop in (Stop.TIME, Stop.OFF_SCRIPT):
+        head += f", when {_WHEN[measured.stop]}"
+    words = f"{head}: {'; '.join(said)}"
+    if left_script or look is None or look.result.low is None:
         return words
     why = (
         "of few tasks pairs are the units here, and all looks count"
@@ -71,6 +119,14 @@ def outcome_words(measured: Measured, margin: float, budget: int) -> str:
         else "all looks count here"
     )
     return f"{words}. {why[0].upper()}{why[1:]}; intervals of the comparison are over tasks, for one look"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < _LONG_S else f"{seconds / 60:.0f} min"
+
+
+def _units(measured: Measured) -> str:
+    return "pairs" if measured.pairs_are_units else "tasks"
 
 
 def _times(look: Look | None, found: Verdict, margin: float, units: str) -> str:

@@ -49,11 +49,22 @@ class Revision:
         place: where to run it.
         agent: the agent's file there.
         commit: its full name.
+        as_now: no file that the repository keeps differs from the working tree's.
     """
 
     place: Place
     agent: Path
     commit: str
+    as_now: bool = False
+
+
+def commit_of(folder: Path, revision: str) -> str | None:
+    """The full name of a revision of the repository that a folder is in; None if there is no such thing, or no git."""
+    try:
+        top = _git(folder, "rev-parse", "--show-toplevel", whose="")
+        return _commit(Path(top), revision)
+    except UsageError:
+        return None
 
 
 @contextmanager
@@ -70,8 +81,7 @@ def checked_out(agent: Path, revision: str, progress: Callable[[str], None]) -> 
         DataError: its environment cannot be made.
     """
     top = Path(_git(agent.parent, "rev-parse", "--show-toplevel", whose=f"{agent} is in no git repository"))
-    named = ["--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
-    commit = _git(top, "rev-parse", *named, whose=f"{top} has no revision {revision!r}")
+    commit = _commit(top, revision)
     inside = _within(agent, top)
     folder = Path(tempfile.mkdtemp(prefix="profiler-ab-"))
     tree = folder / commit[:_SHORT]
@@ -92,11 +102,25 @@ def checked_out(agent: Path, revision: str, progress: Callable[[str], None]) -> 
         cwd = tree / below if (tree / below).is_dir() else tree
         python = _interpreter(top, tree, progress)
         path = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")]))
-        yield Revision(Place(python, cwd, {"PYTHONPATH": path}), tree / inside, commit)
+        as_now = not _git(top, "diff", "--name-only", commit, "--", whose="cannot look for changes")
+        yield Revision(Place(python, cwd, {"PYTHONPATH": path}), tree / inside, commit, as_now)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(UsageError):
             _git(top, "worktree", "prune", whose="cannot tidy up")
+
+
+def names(folder: Path) -> list[str]:
+    """Branches and tags of the repository that a folder is in, if any."""
+    with suppress(UsageError):
+        kinds = ["refs/heads", "refs/tags", "refs/remotes"]
+        return _git(folder, "for-each-ref", "--format=%(refname:short)", *kinds, whose="").split()
+    return []
+
+
+def _commit(top: Path, revision: str) -> str:
+    named = ["--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
+    return _git(top, "rev-parse", *named, whose=f"{top} has no revision {revision!r}")
 
 
 def _within(agent: Path, top: Path) -> Path:

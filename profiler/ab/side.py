@@ -54,7 +54,7 @@ class Side:
         """Start it.
 
         Args:
-            name: `A` or `B`, as the user is told.
+            name: `side A`, as the user is told.
             arguments: of `profiler run`, without `--out`.
             run: the folder that it is to write.
             place: where it runs.
@@ -102,7 +102,7 @@ class Side:
             ProfilerError: it ended instead, with its own last words; or it takes too long.
         """
         if not self._line(timeout_s).get("ready"):
-            raise DataError(f"side {self.name} does not keep to the protocol", remedy=f"see {self.log_path}")
+            raise DataError(f"{self.name} does not keep to the protocol", remedy=f"see {self.log_path}")
 
     def chain(self, task: str, repeat: int, timeout_s: float) -> Ended:
         """Let one chain run, and wait for its end.
@@ -124,7 +124,7 @@ class Side:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise DataError(
-                        f"side {self.name} has told nothing for {timeout_s:.0f} s", remedy=f"see {self.log_path}"
+                        f"{self.name} has told nothing for {timeout_s:.0f} s", remedy=f"see {self.log_path}"
                     )
                 # A process that the agent started may hold the pipe open when the side itself is gone.
                 gone = self._process.poll() is not None
@@ -146,7 +146,7 @@ class Side:
         code = self._process.returncode
         kind = _BY_CODE.get(code, DataError)
         how = "does not answer" if code is None else f"ended with exit code {code}"
-        return kind(f"side {self.name} {how}", remedy=f"the whole log is {self.log_path}", details=self._last_words())
+        return kind(f"{self.name} {how}", remedy=f"the whole log is {self.log_path}", details=self._last_words())
 
     def _last_words(self) -> str:
         with suppress(OSError):
@@ -164,7 +164,7 @@ class Side:
             code = self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired as error:
             self.stop()
-            raise DataError(f"side {self.name} did not end", remedy=f"see {self.log_path}") from error
+            raise DataError(f"{self.name} did not end", remedy=f"see {self.log_path}") from error
         if code and not (code == EXIT_DATA and self._is_written()):
             raise self._ended()
 

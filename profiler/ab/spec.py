@@ -15,10 +15,10 @@ from profiler.errors import UsageError
 
 _OURS: Final = {"--rev": "revision", "--agent": "agent"}
 _NOT_HERE: Final = {
-    "--out": "both sides' runs go into the folder that --out of `profiler ab` names",
-    "--format": "give --format to `profiler ab`",
-    "--output": "give --format to `profiler ab`",
-    "--repeat": "give --rounds to `profiler ab`: chains per task and side",
+    "--out": "give it to the command itself: both sides' runs go into that folder",
+    "--format": "give it to the command itself",
+    "--output": "give it to the command itself",
+    "--repeat": "give --rounds to the command itself: chains per task and side",
     "--concurrency": "sides take turns, one chain at a time",
     "--record-script": "record it with `profiler run`",
     "--paced": "it is not for users",

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-import shlex
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from datetime import datetime
+import json
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from profiler.cli.ending import note, shown_path
-from profiler.errors import EXIT_OK, EXIT_REGRESSION, DataError, UsageError
+from profiler.errors import EXIT_OK, EXIT_REGRESSION, UsageError
 
 if TYPE_CHECKING:
     from profiler.ab.measure import Measured
-    from profiler.ab.side import Place
     from profiler.ab.spec import Spec
-    from profiler.cli.session import Options
-    from profiler.record.pace import Ended
+    from profiler.comparable import Loaded
+    from profiler.compare.comparison import Comparison
 
-_START_S = 900.0  # provisioning and loading an engine take minutes
 _PATH = click.Path(path_type=Path)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h)")
+_SIGNS = {"regressed": "🔴", "cannot tell": "🟡", "not regressed": "🟢"}
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600}
+
+
+def seconds_of(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    """A time with its unit."""
+    if value is None:
+        return None
+    match = _DURATION.fullmatch(value.strip())
+    if match is None or not float(match[1]):
+        raise click.BadParameter(f"{value!r} is no time: a number with s, m or h, such as 90s or 5m.")
+    return float(match[1]) * _SECONDS[match[2]]
 
 
 @click.command(
@@ -37,7 +45,11 @@ Examples:
   profiler ab agents/react.py --a "" --b "--agent agents/react_v2.py" --both "--backend vllm --task capital"
       two agents on one engine's flags and one task
   profiler ab agents/react.py --a "--base-url http://box-1:8000/v1" --b "--base-url http://box-2:8080/v1" --rounds 40
-      two engines that somebody runs"""
+      two engines that somebody runs
+  profiler ab agents/react.py --a "--rev main" --b "" --within 5m --format json | jq .ab.verdict
+      what five minutes of measuring can tell
+\b
+Exit codes: 0 not regressed or cannot tell, 1 regressed, 2 usage, 3 incomparable data, 4 no engine."""
 )
 @click.argument("agent", metavar="AGENT[:NAME]", type=click.Path())
 @click.option("--a", "a", metavar="SPEC", required=True, help="The base: options of `profiler run`, --agent, --rev.")
@@ -59,7 +71,14 @@ Examples:
     show_default=True,
     help="The slowdown that has to be excluded for B to be called not regressed.",
 )
-@click.option("--to-the-end", is_flag=True, help="Run all rounds, however clear it is.")
+@click.option(
+    "--within",
+    "within_s",
+    metavar="TIME",
+    callback=seconds_of,
+    help="Begin no pair after so long (90s, 5m, 1h) from the first chain on, and say what is known then.",
+)
+@click.option("--to-the-end", is_flag=True, help="Run all rounds that the time allows, however clear it is.")
 @click.option(
     "--seed", metavar="N", type=int, default=0, show_default=True, help="Of the order in which the sides take turns."
 )
@@ -67,11 +86,19 @@ Examples:
 @click.option(
     "--format",
     "output",
-    type=click.Choice(["terminal", "markdown", "json"]),
+    type=click.Choice(["terminal", "html", "markdown", "json"]),
     default="terminal",
     show_default=True,
-    help="As of `profiler compare`.",
+    help="As of `profiler compare`, each with the verdict.",
 )
+@click.option(
+    "--output",
+    "target",
+    metavar="PATH",
+    type=_PATH,
+    help="File. Default: comparison.html in the folder of both runs for html, else stdout (-).",
+)
+@click.option("--force", is_flag=True, help="Overwrite files that are no reports of ours.")
 def ab(
     agent: str,
     a: str,
@@ -79,205 +106,153 @@ def ab(
     both: str,
     rounds: int,
     margin: float,
+    within_s: float | None,
     *,
     to_the_end: bool,
     seed: int,
     out: Path | None,
     output: str,
+    target: Path | None,
+    force: bool,
 ) -> int:
     """Measure two sides of AGENT interleaved, chain by chain, and say whether B is slower than A.
 
     Each side is a `profiler run` of its own, with an engine and an agent of its own. They take turns, never both at
     once, in random order mirrored from round to round: what drifts on this machine, drifts over both alike. It ends as
     soon as B is clearly slower (exit code 1) or clearly not slower by more than the margin, or when that cannot
-    become clear within --rounds: looking often does not raise the error, which is 2.5% for either verdict.
+    become clear within --rounds: looking often does not raise the error, which is 2.5% for either verdict. A B that
+    makes a call which its script lacks, or leaves one out, has another trajectory, and that is a regression.
     """
     from profiler.ab.measure import measure
-    from profiler.ab.side import Side
     from profiler.ab.spec import parse_spec
+    from profiler.ab.warming import warming_words
+    from profiler.cli.output import STDOUT, check_replaceable
+    from profiler.cli.sides import Asked, Progress, Wanted, folder_of, started
     from profiler.stats.sequential import plan_looks
 
     specs = [parse_spec("--a", a), parse_spec("--b", b)]
     shared = parse_spec("--both", both)
     if shared.agent or shared.revision:
         raise UsageError("--agent and --rev tell sides apart", remedy="give them in --a or --b")
-    folder = out or Path("traces") / f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{_stem(agent)}-ab"
-    with _termination_interrupts(), ExitStack() as stack:
-        places = [stack.enter_context(_placed(name, spec, agent)) for name, spec in zip("AB", specs, strict=True)]
-        commands = [
-            [str(path), *_anchored([*shared.arguments, *spec.arguments]), "--repeat", str(rounds)]
-            for spec, (_, path) in zip(specs, places, strict=True)
-        ]
-        options = [_checked(f"--{name}", command) for name, command in zip("ab", commands, strict=True)]
-        tasks, warmup = _tasks(options), options[0].warmup
-        if options[1].warmup != warmup:
-            raise UsageError("the sides have different --warmup", remedy="give it in --both")
-        _make(folder)
-        sides = []
-        for name, command, (place, _) in zip("AB", commands, places, strict=True):
-            note(f"side {name}: profiler run {shlex.join(command)}")
-            side = stack.enter_context(Side(name, command, folder / name.lower(), place))
-            side.wait_until_ready(_START_S)
-            sides.append(side)
+    if target is not None and target != STDOUT:
+        check_replaceable(target, force=force)
+    folder = folder_of(out, agent, "ab")
+    asked = Asked(agent, shared.arguments, "--both", rounds, folder)
+    sides = [
+        Wanted(f"side {name}", name.lower(), f"--{name.lower()}", spec) for name, spec in zip("AB", specs, strict=True)
+    ]
+    with started(asked, sides) as ready:
+        _tell_alike(specs, [each is not None and each.as_now for each in ready.revisions])
+        budget = len(ready.tasks) * rounds
         measured = measure(
-            (sides[0], sides[1]),
-            tasks,
-            plan_looks(len(tasks), rounds, margin=margin / 100),
+            (ready.sides[0], ready.sides[1]),
+            ready.tasks,
+            plan_looks(len(ready.tasks), rounds, margin=margin / 100),
             rounds=rounds,
-            warmup=warmup,
-            timeout_s=max(each.timeout for each in options),
+            warmup=ready.warmup,
+            timeout_s=ready.timeout_s,
             seed=seed,
-            on_pair=_Progress(len(tasks) * rounds),
+            on_pair=Progress(budget, ("A", "B")),
             to_the_end=to_the_end,
+            within_s=within_s,
         )
-        for side in sides:
+        for side in ready.sides:
             side.finish()
-    return _report(folder, measured, margin, len(tasks) * rounds, output)
+    said = warming_words(measured, ("A", "B"), ready.warmup, "--both")
+    return _report(folder, measured, _Budget(margin, budget), said, output, target, force=force)
 
 
-def _stem(agent: str) -> str:
-    return Path(agent.partition(":")[0]).stem
+class _Budget(NamedTuple):
+    """What a verdict is about: the margin in per cent, and how many pairs there might have been."""
+
+    margin: float
+    pairs: int
 
 
-@contextmanager
-def _termination_interrupts() -> Iterator[None]:
-    """SIGTERM ends it like Ctrl-C: sides stopped, worktrees removed."""
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one is not to break off the tidying
-    raise KeyboardInterrupt
-
-
-def _anchored(arguments: Sequence[str]) -> list[str]:
-    """Paths of files made absolute: a side of a revision runs in another folder, and is to read the same files."""
-    from profiler.cli.run import run
-
-    of_files = {
-        name
-        for each in run.params
-        if isinstance(each, click.Option) and isinstance(each.type, click.Path)
-        for name in each.opts
-    }
-    found, is_path = [], False
-    for word in arguments:
-        name, equals, value = word.partition("=")
-        if is_path:
-            found.append(str(Path(word).absolute()))
-            is_path = False
-        elif equals and name in of_files:
-            found.append(f"{name}={Path(value).absolute()}")
-        else:
-            found.append(word)
-            is_path = word in of_files
-    return found
-
-
-@contextmanager
-def _placed(name: str, spec: Spec, agent: str) -> Iterator[tuple[Place, str]]:
-    """Where a side runs, and its agent there, with its name."""
-    from profiler.ab.revision import checked_out
-    from profiler.ab.side import Place
-    from profiler.record.agent import split_spec
-
-    path, of_file = split_spec(spec.agent or agent)
-    if spec.revision is None:
-        yield Place(), spec.agent or agent
-        return
-    with checked_out(path.absolute(), spec.revision, lambda line: note(f"side {name}: {line}")) as found:
-        note(f"side {name}: revision {spec.revision} is {found.commit[:12]}")
-        yield found.place, f"{found.agent}:{of_file}" if of_file else str(found.agent)
-
-
-def _checked(option: str, command: list[str]) -> Options:
-    """The options that a side's command stands for: what is wrong with it is told before anything starts."""
-    from profiler.cli.run import run
-    from profiler.cli.session import Options
-
-    try:
-        context = run.make_context("profiler run", list(command))
-    except click.ClickException as error:
-        raise UsageError(f"{option}: {error.format_message()}", remedy="it takes options of `profiler run`") from error
-    return Options(**context.params)
-
-
-def _tasks(options: list[Options]) -> list[str]:
-    from profiler.cli.session import tasks_of
-    from profiler.record.agent import split_spec
-    from profiler.report.text import safe
-
-    asked = [tasks_of(each, split_spec(each.agent)[0]) for each in options]
-    ids = [[task.id for task in each] for each in asked]
-    if ids[0] != ids[1]:
-        different = sorted(set(ids[0]) ^ set(ids[1]))[:5]
-        raise UsageError(
-            f"the sides have different tasks: {', '.join(different) or 'in another order'}",
-            remedy='name the same for both, such as --both "--tasks tasks.json"',
+def _tell_alike(specs: Sequence[Spec], as_now: Sequence[bool]) -> None:
+    """Say it where a revision and the working tree, otherwise alike, are the same code: that measures the noise."""
+    alike = specs[0].arguments == specs[1].arguments and specs[0].agent == specs[1].agent
+    of_tree = [each.revision is None for each in specs]
+    if alike and (all(of_tree) or specs[0].revision == specs[1].revision):
+        note("both sides are the same: what differs between them is noise")
+    elif alike and any(as_now) and any(of_tree):
+        note(
+            "no file that the repository keeps differs between the revision and the working tree: both sides are alike"
         )
-    if others := [a.id for a, b in zip(*asked, strict=True) if a.input != b.input]:
-        raise UsageError(
-            f"the sides are asked different things in: {safe(', '.join(others[:5]))}",
-            remedy='give one file for both, such as --both "--tasks tasks.json"',
-        )
-    return ids[0]
 
 
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError as error:
-        raise UsageError(f"{folder} exists already", remedy="name another folder with --out") from error
-    except OSError as error:
-        raise UsageError(f"cannot make {folder}: {error.strerror}", remedy="name another folder with --out") from error
-
-
-class _Progress:
-    """A line per pair."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._done = 0
-
-    def __call__(self, task: str, number: int, a: Ended, b: Ended) -> None:
-        from profiler.report.text import duration, safe
-
-        self._done += 1
-        times = [duration(each.e2e_ns) if each.failure is None else "failed" for each in (a, b)]
-        with suppress(OSError, ValueError):
-            click.echo(f"[{self._done}/{self._total}] {safe(task, 60)} #{number}: A {times[0]}, B {times[1]}", err=True)
-
-
-def _report(folder: Path, measured: Measured, margin: float, budget: int, output: str) -> int:
+def _report(
+    folder: Path, measured: Measured, budget: _Budget, said: list[str], output: str, target: Path | None, *, force: bool
+) -> int:
     """The comparison of both runs, and the verdict."""
-    from profiler.ab.outcome import outcome, outcome_words
-    from profiler.cli.compare import compare_sides, load_side, render
-    from profiler.compare.sameness import KINDS
+    from profiler.ab.outcome import outcome, outcome_facts, outcome_words
+    from profiler.cli.compare import render
+    from profiler.cli.comparing import write_comparison_html
+    from profiler.cli.output import put
+    from profiler.comparable import load_side, nothing_shared
+    from profiler.compare.comparison import compare
     from profiler.report.text import safe
     from profiler.stats.paired import Verdict
 
     for name, failures in zip("AB", measured.failures, strict=True):
         if failures:
             note(f"side {name}: {len(failures)} chains failed, the first of {safe(failures[0], 300)}")
-    regressed = outcome(measured) is Verdict.REGRESSED
-    words = outcome_words(measured, margin, budget)
-    if output == "json":
-        note(words)
+    loaded = [load_side(folder / name) for name in "ab"]
+    sides = [each.recorded for each in loaded]
+    comparison = compare(*sides)
+    left, said = _left_script(comparison), [*_of_free_run(comparison, loaded), *said]
+    regressed = outcome(measured, left) is Verdict.REGRESSED
+    if not comparison.tasks and not regressed:
+        raise nothing_shared(comparison)
+    words = outcome_words(measured, *budget, left)
+    if output == "html":
+        first, second = (each.run for each in loaded)
+        assert first is not None, "it was just made"
+        assert second is not None, "it was just made"
+        place = target or folder / "comparison.html"
+        write_comparison_html(first, second, comparison, place, force=force, verdict=words, said=said)
+        click.echo(words)
     else:
-        click.echo(f"**{words}**\n" if output == "markdown" else f"{words}\n")
-    try:
-        base, candidate = sides = [load_side(folder / name).recorded for name in "ab"]
-        compared = compare_sides(base, candidate, frozenset(KINDS))  # that the sides differ is what they are for
-        click.echo(render(sides, [compared], output), nl=False)
-    except DataError as error:
-        if not regressed:
-            raise
-        note(safe(error.message, 1000))  # B fails in all chains: there is no time to compare
+        facts = outcome_facts(measured, *budget, left, said)
+        put(_told(words, facts, said, render(sides, [comparison], output), output), target, force=force)
     note(
         f"both runs kept in {shown_path(folder)}; again: profiler compare {shown_path(folder)}/a {shown_path(folder)}/b"
     )
     return EXIT_REGRESSION if regressed else EXIT_OK
+
+
+def _left_script(comparison: Comparison) -> list[str]:
+    """Where B, and not A likewise, does not keep to its script."""
+    from profiler.report.comparison_words import off_script_lines
+
+    known = {(each.task, each.what, each.after) for each in comparison.off_script if each.side == 0}
+    new = [each for each in comparison.off_script if each.side and (each.task, each.what, each.after) not in known]
+    return list(off_script_lines(new, ("A", "B")))
+
+
+def _of_free_run(comparison: Comparison, loaded: Sequence[Loaded]) -> list[str]:
+    """Without a script the number of steps is part of what is measured."""
+    from profiler.report.comparison_words import ratio_words
+
+    manifests = [each.recorded.manifest for each in loaded]
+    pinned = all(each is not None and each.script is not None for each in manifests)
+    if pinned or comparison.identity is None:
+        return []
+    steps, per_step = ratio_words(comparison.identity.steps), ratio_words(comparison.identity.per_step)
+    return [
+        f"no script pins these chains, so what they do is part of the verdict: steps {steps}, time per step {per_step}"
+    ]
+
+
+def _told(words: str, facts: Mapping[str, Any], said: Sequence[str], rendered: str, output: str) -> str:
+    """The verdict, what one should know of it, and the comparison."""
+    from profiler.report.markdown import inert
+    from profiler.report.text import safe
+
+    if output == "json":
+        note(words)
+        return json.dumps({**json.loads(rendered), "ab": facts}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if output == "markdown":
+        lines = [f"{_SIGNS[facts['verdict']]} **{inert(words, 2000)}**", *(f"- {inert(each, 600)}" for each in said)]
+        return "\n\n".join([lines[0], "\n".join(lines[1:]), rendered] if said else [lines[0], rendered])
+    return "\n".join([safe(words, 4000), *(f"! {safe(each, 600)}" for each in said), "", rendered])

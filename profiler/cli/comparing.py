@@ -17,9 +17,25 @@ _AT_ONCE = 50  # pairs of traces in memory
 
 
 def write_comparison_html(
-    base: LoadedRun, candidate: LoadedRun, comparison: Comparison, target: Path | None, *, force: bool
+    base: LoadedRun,
+    candidate: LoadedRun,
+    comparison: Comparison,
+    target: Path | None,
+    *,
+    force: bool,
+    verdict: str = "",
+    said: Sequence[str] = (),
 ) -> None:
     """Write it, and say where.
+
+    Args:
+        base: one run.
+        candidate: the other.
+        comparison: of both.
+        target: the file; None for comparison.html in the candidate's folder.
+        force: replace what is no report of ours.
+        verdict: of a measurement in turns, above all else.
+        said: what is to be known besides the comparison's own remarks.
 
     Raises:
         UsageError, StoreError: there is another file, or it cannot be written.
@@ -34,10 +50,11 @@ def write_comparison_html(
     manifests = (base.manifest, candidate.manifest)
     page = render_comparison_html(
         comparison,
-        remarks(comparison, manifests),
+        [*said, *remarks(comparison, manifests)],
         pairs,
         title=title_words(*manifests),
         pictures=drawn_pairs(base, candidate, pairs),
+        verdict=verdict,
     )
     put(page, target, force=force)
     if target != STDOUT:

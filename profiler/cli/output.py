@@ -34,7 +34,7 @@ def put(report: str | bytes, target: Path | None, *, force: bool = False) -> Non
     """
     content = report.encode("utf-8", "backslashreplace") if isinstance(report, str) else report
     if target is not None and target != STDOUT:
-        _check_replaceable(target, force=force)
+        check_replaceable(target, force=force)
         if target.exists() and not target.is_file():  # /dev/null, a pipe
             _write_into(target, content)
         else:
@@ -55,7 +55,7 @@ def put_all(files: Iterable[tuple[str, str | bytes]], folder: Path, *, force: bo
             f"{folder} is a file, and several tables need a folder", remedy="name one, or choose a --table"
         )
     for path, _ in named:
-        _check_replaceable(path, force=force)
+        check_replaceable(path, force=force)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -65,7 +65,13 @@ def put_all(files: Iterable[tuple[str, str | bytes]], folder: Path, *, force: bo
     return [path for path, _ in named]
 
 
-def _check_replaceable(path: Path, *, force: bool) -> None:
+def check_replaceable(path: Path, *, force: bool) -> None:
+    """That a report may be written there: told before what it takes minutes to find out.
+
+    Raises:
+        UsageError: a folder, or a file that is no report of ours.
+        StoreError: it cannot be looked at.
+    """
     if path.is_dir():
         raise UsageError(f"{path} is a folder", remedy="name a file")
     if force or not path.is_file():

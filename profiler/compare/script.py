@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import pandas as pd
-
 from profiler.analysis.tables import Tables
 
 LACKS: Final = "lacks"
@@ -24,13 +22,18 @@ class OffScript:
     what: str  # LACKS or UNUSED
     calls: int  # that the script lacks (1: there the chain ends), or that were not made
     chains: int  # of the task in which it is so
-    after: int  # position of the last step that the chain made before; 0 for none
-    step: str  # that step's label
+    after: int  # position of the last step that the chain made before; 0 for none; without steps its last call
+    step: str  # that step's label; "" without steps
 
 
 def off_script(base: Tables, candidate: Tables) -> tuple[OffScript, ...]:
     """By task, the candidate's first; warm-up is left out."""
     return tuple(found for side, tables in ((1, candidate), (0, base)) for found in _of(side, tables))
+
+
+def off_script_of(tables: Tables) -> tuple[OffScript, ...]:
+    """Of one run, as the candidate of `off_script`."""
+    return tuple(_of(1, tables))
 
 
 def _of(side: int, tables: Tables) -> Iterator[OffScript]:
@@ -40,14 +43,15 @@ def _of(side: int, tables: Tables) -> Iterator[OffScript]:
     for what, which in ((LACKS, lacking), (UNUSED, unused)):
         for task, own in chains[which].groupby("task_id", sort=False):
             first = own.iloc[0]
-            position, label = _last_step(tables.steps, str(first["trace_id"]))
+            position, label = _last_step(tables, str(first["trace_id"]))
             calls = 1 if what == LACKS else int(first["unused_script_calls"])
             yield OffScript(side, str(task), what, calls, len(own), position, label)
 
 
-def _last_step(steps: pd.DataFrame, trace_id: str) -> tuple[int, str]:
-    own = steps[steps["trace_id"] == trace_id]
+def _last_step(tables: Tables, trace_id: str) -> tuple[int, str]:
+    own = tables.steps[tables.steps["trace_id"] == trace_id]
     if own.empty:
-        return 0, ""
+        calls = tables.calls[tables.calls["trace_id"] == trace_id]
+        return int((~calls["failed"].astype(bool)).sum()), ""
     position = int(own["position"].max())
     return position, " + ".join(sorted(own["node"][own["position"] == position].astype(str)))

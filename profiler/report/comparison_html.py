@@ -61,7 +61,13 @@ def _medians(side: Side) -> dict[str, tuple[str, int]]:
 
 
 def render_comparison_html(
-    comparison: Comparison, remarks: Sequence[str], pairs: Sequence[Pair], *, title: str, pictures: Pictures
+    comparison: Comparison,
+    remarks: Sequence[str],
+    pairs: Sequence[Pair],
+    *,
+    title: str,
+    pictures: Pictures,
+    verdict: str = "",
 ) -> str:
     """The whole page.
 
@@ -71,6 +77,7 @@ def render_comparison_html(
         pairs: chains side by side; those without pictures are left out.
         title: which agent against what.
         pictures: trace id -> packed picture of chains of both runs, and the names in them.
+        verdict: what a measurement in turns came to, above the headline.
     """
     drawn, names = pictures
     rows = [*shown_figures(comparison.figures), *shown_phases(comparison.phases)]
@@ -80,6 +87,7 @@ def render_comparison_html(
         "candidate": safe(comparison.candidate, 300),
         "tasks": comparison.tasks,
         "chains": list(comparison.chains),
+        "verdict": safe(verdict, 4000),
         "headline": headline(comparison),
         "sources": sources_words(comparison) or "",
         "identity": identity_words(comparison) or "",

@@ -11,7 +11,7 @@ from profiler.compare.comparison import Comparison
 from profiler.compare.figures import DURATION, Figure
 from profiler.compare.rows import OUTSIDE, RowKey
 from profiler.compare.sameness import Difference
-from profiler.compare.script import LACKS
+from profiler.compare.script import LACKS, OffScript
 from profiler.compare.trajectories import GONE, MORE
 from profiler.report.terminal import title
 from profiler.report.text import count, duration, percent, plural, safe
@@ -246,15 +246,7 @@ def _together(group: Sequence[Blame], comparison: Comparison) -> str:
 
 def change_lines(comparison: Comparison) -> Iterator[str]:
     """Changed trajectories: calls against the script first, then where each task begins to differ from the base."""
-    for side, name in ((1, "the candidate"), (0, "the base")):
-        places: dict[tuple[str, int, str], list[str]] = {}
-        for each in comparison.off_script:
-            if each.side == side:
-                places.setdefault((each.what, each.after, each.step), []).append(each.task)
-        for (what, after, step), tasks in sorted(places.items()):
-            where = f"after step {after} ({safe(step, 60)})" if after else "at the start"
-            does = "asks for a call that the script lacks" if what == LACKS else "leaves calls of the script out"
-            yield f"{name} {does} {where}, in {some_names(tasks, 'task')}"
+    yield from off_script_lines(comparison.off_script)
     grouped: dict[tuple[str, int, str, str], list[tuple[str, int]]] = {}
     for task, own in groupby(comparison.changes, key=lambda each: each[0].task):
         first, *others = (change for change, _ in own)
@@ -265,6 +257,20 @@ def change_lines(comparison: Comparison) -> Iterator[str]:
         further = [number for _, number in found]
         then = "" if not any(further) else f", then {_range(further)} more"
         yield f"step {position} ({safe(label, 80)}) {done}{then}, in {some_names([task for task, _ in found], 'task')}"
+
+
+def off_script_lines(
+    found: Iterable[OffScript], names: tuple[str, str] = ("the base", "the candidate")
+) -> Iterator[str]:
+    """`the candidate asks for a call that the script lacks after step 3 (model), in 1 task: a`; first the candidate."""
+    places: dict[tuple[int, str, int, str], list[str]] = {}
+    for each in found:
+        places.setdefault((-each.side, each.what, each.after, each.step), []).append(each.task)
+    for (side, what, after, step), tasks in sorted(places.items()):
+        place = f"step {after} ({safe(step, 60)})" if step else f"call {after}"
+        where = f"after {place}" if after else "at the start"
+        does = "asks for a call that the script lacks" if what == LACKS else "leaves calls of the script out"
+        yield f"{names[-side]} {does} {where}, in {some_names(tasks, 'task')}"
 
 
 def _range(numbers: Sequence[int]) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from profiler.stats.paired import FEW_TASKS, PairedRatio, Samples, Verdict, by_pair, paired_ratio, verdict
 from profiler.stats.quantiles import CONFIDENCE
-from profiler.stats.spending import levels, share_of_levels
+from profiler.stats.spending import last_level, levels, share_of_levels
 
 GAMMA = -1.0
 """The shape of the spending, chosen by simulation: see docs/statistics.md."""
@@ -38,6 +38,9 @@ class Plan:
     tolerated: float
     pairs_are_units: bool
     """Fewer than `FEW_TASKS` tasks: results count pairs where they say tasks."""
+    tasks: int
+    alpha: float
+    """One-sided, of all looks together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,27 @@ def plan_looks(
     budget, alpha = pairs[-1], (1 - confidence) / 2
     nominal = levels([count / budget for count in pairs], alpha, GAMMA)
     share = share_of_levels(pairs, tasks, nominal, alpha, pairs_are_units=pairs_are_units)
-    return Plan(tuple(pairs), tuple(share * level for level in nominal), margin, tolerated, pairs_are_units)
+    return Plan(
+        tuple(pairs), tuple(share * level for level in nominal), margin, tolerated, pairs_are_units, tasks, alpha
+    )
+
+
+def cut_short(plan: Plan, pairs: int) -> Plan:
+    """The plan with its last look now, because time is up: it gets all of the error that is left.
+
+    Both verdicts keep their error as long as the moment does not depend on how the sides compare; that chains of either
+    take long is no such thing.
+
+    Args:
+        plan: as far as it came.
+        pairs: that were measured, at least 1; between two looks or at one that is not taken as planned.
+    """
+    if pairs >= plan.pairs[-1]:
+        return plan
+    before = [(count, level) for count, level in zip(plan.pairs, plan.levels, strict=True) if count < pairs]
+    counts, used = [*(count for count, _ in before), pairs], [level for _, level in before]
+    level = last_level(counts, plan.tasks, used, plan.alpha, pairs_are_units=plan.pairs_are_units)
+    return replace(plan, pairs=tuple(counts), levels=(*used, level))
 
 
 def look(plan: Plan, index: int, base: Samples, candidate: Samples) -> Look:

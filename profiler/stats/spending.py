@@ -17,6 +17,7 @@ _POINTS = 301  # of the grid: bounds are right to four digits
 _NORMAL_ENOUGH = 20  # units
 _PATHS = 40_000  # a level of 2.5% is right to 0.08%
 _SEED = 20_26
+_FEWEST_UNITS = 4
 _REACH = 9.0  # standard deviations that it covers below
 
 
@@ -70,14 +71,57 @@ def levels(fractions: Sequence[float], alpha: float, gamma: float) -> tuple[floa
         budget = spent(min(fraction, 1.0), alpha, gamma) - used
         used += budget
 
-        def beyond(bound: float, grid: Any = grid, mass: Any = mass, step: float = step) -> float:
-            return float((mass * special.ndtr((grid - bound) / math.sqrt(step))).sum())
+        def missing(bound: float, grid: Any = grid, mass: Any = mass, step: float = step, aim: float = budget) -> float:
+            return _beyond(bound, grid, mass, step) - aim
 
         top = _REACH * math.sqrt(fraction)
-        bound = float(optimize.brentq(lambda x, aim=budget: beyond(x) - aim, -top, top, xtol=1e-12))
+        bound = float(optimize.brentq(missing, -top, top, xtol=1e-12))
         found.append(float(special.ndtr(-bound / math.sqrt(fraction))))
         grid, mass = _carried(grid, mass, bound, step, fraction)
     return tuple(found)
+
+
+def last_level(
+    pairs: Sequence[int], tasks: int, before: Sequence[float], alpha: float, *, pairs_are_units: bool
+) -> float:
+    """The level of a last look that comes sooner than planned: what the looks before it have left of alpha.
+
+        look 1   look 2   now       planned
+        l1       l2       the rest  never comes
+
+    It holds if the moment does not depend on how the two sides compare (Lan and DeMets, Changing frequency of interim
+    analysis in sequential monitoring, Biometrics 45 (1989) 1017), as it does not where time is up. By the density of
+    the sum, as `levels`; with few units by simulation, as `share_of_levels`.
+
+    Args:
+        pairs: at each look that there was, and now; rising.
+        tasks: measured in rounds; the last round need not be whole.
+        before: levels of those looks, one less than pairs.
+        alpha: what all shall come to.
+        pairs_are_units: the t statistics are of pairs, not of tasks.
+    """
+    if len(pairs) == 1:
+        return alpha
+    units = pairs[-1] if pairs_are_units else min(pairs[-1], tasks)
+    if units < _FEWEST_UNITS:
+        return alpha - sum(before)  # t statistics of two or three values: whatever depends on what, that is safe
+    if units < _NORMAL_ENOUGH:
+        p_values = _simulated(pairs, tasks, pairs_are_units)
+        rejected = (p_values[:-1] <= np.array(before)[:, None]).any(axis=0)
+        left = np.sort(p_values[-1][~rejected])
+        return min(alpha, float(left[max(0, int(alpha * _PATHS) - int(rejected.sum()) - 1)]))
+    from scipy import optimize, special
+
+    fractions = [count / pairs[-1] for count in pairs]
+    grid, mass, left_of_alpha, steps = np.zeros(1), np.ones(1), alpha, np.diff([0.0, *fractions])
+    for fraction, step, level in zip(fractions, steps, before, strict=False):
+        bound = -float(special.ndtri(level)) * math.sqrt(fraction)
+        left_of_alpha -= _beyond(bound, grid, mass, step)
+        grid, mass = _carried(grid, mass, bound, step, fraction)
+    bound = float(
+        optimize.brentq(lambda x: _beyond(x, grid, mass, steps[-1]) - left_of_alpha, -_REACH, _REACH, xtol=1e-12)
+    )
+    return float(special.ndtr(-bound))
 
 
 def share_of_levels(
@@ -98,11 +142,16 @@ def share_of_levels(
     """
     if len(pairs) == 1 or min(pairs[-1], pairs[-1] if pairs_are_units else tasks) >= _NORMAL_ENOUGH:
         return 1.0
-    draw = np.random.default_rng(_SEED)
-    differences = draw.standard_normal((_PATHS, -(-pairs[-1] // tasks) * tasks))
-    p_values = np.array([_p_values(differences[:, :count], tasks, pairs_are_units) for count in pairs])
+    p_values = _simulated(pairs, tasks, pairs_are_units)
     # each path's largest share at which it would still be rejected somewhere: the alpha quantile is the one wanted
     return min(1.0, float(np.quantile((p_values / np.array(nominal)[:, None]).min(axis=0), alpha)))
+
+
+def _simulated(pairs: Sequence[int], tasks: int, pairs_are_units: bool) -> Any:  # noqa: FBT001
+    """p-values of paths without any difference: a row per look."""
+    draw = np.random.default_rng(_SEED)
+    differences = draw.standard_normal((_PATHS, -(-pairs[-1] // tasks) * tasks))
+    return np.array([_p_values(differences[:, :count], tasks, pairs_are_units) for count in pairs])
 
 
 def _p_values(differences: Any, tasks: int, pairs_are_units: bool) -> Any:  # noqa: FBT001
@@ -111,10 +160,20 @@ def _p_values(differences: Any, tasks: int, pairs_are_units: bool) -> Any:  # no
 
     paths, count = differences.shape
     if not pairs_are_units and count > tasks:
-        differences = differences.reshape(paths, -1, tasks).mean(axis=1)
+        rounds, more = divmod(count, tasks)  # of some tasks there may be one pair more
+        sums = differences[:, : rounds * tasks].reshape(paths, rounds, tasks).sum(axis=1)
+        sums[:, :more] += differences[:, rounds * tasks :]
+        differences = sums / (rounds + (np.arange(tasks) < more))
     units = differences.shape[1]
     t = differences.mean(axis=1) / (differences.std(axis=1, ddof=1) / math.sqrt(units))
     return special.stdtr(units - 1, -t)
+
+
+def _beyond(bound: float, grid: Any, mass: Any, step: float) -> float:
+    """The probability that the sum is above the bound after a step."""
+    from scipy import special
+
+    return float((mass * special.ndtr((grid - bound) / math.sqrt(step))).sum())
 
 
 def _carried(grid: Any, mass: Any, bound: float, step: float, fraction: float) -> tuple[Any, Any]:

@@ -22,7 +22,7 @@ def test_a_side_that_died_is_noticed_while_its_child_holds_the_pipe(tmp_path):
     python.chmod(0o755)
     try:
         with (
-            Side("B", ["agent.py"], tmp_path / "b", Place(str(python))) as side,
+            Side("side B", ["agent.py"], tmp_path / "b", Place(str(python))) as side,
             pytest.raises(DataError, match="side B ended with exit code 3"),
         ):
             side.wait_until_ready(20)

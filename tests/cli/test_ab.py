@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cli_helpers import PLAIN_AGENT
 
-from profiler.cli.ab import _anchored, _termination_interrupts
+from profiler.cli.sides import _anchored, _termination_interrupts
 from profiler.store.reader import load_run
 
 ONE_CALL = PLAIN_AGENT.replace("range(2)", "range(1)")

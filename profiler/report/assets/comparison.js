@@ -96,6 +96,7 @@ function build() {
     el("div", { class: "title" }, el("h1", {}, DATA.title), themeButton),
     el("p", { class: "lead" }, `Base ${DATA.base}, candidate ${DATA.candidate}: ${plural(DATA.tasks, "task")}, `
       + `${count(DATA.chains[0])} and ${count(DATA.chains[1])} chains that ended well`),
+    DATA.verdict && el("p", { id: "verdict" }, el("strong", {}, DATA.verdict)),
     el("p", {}, el("strong", {}, DATA.headline)), DATA.sources && el("p", {}, DATA.sources), DATA.identity && el("p", {}, DATA.identity),
     el("nav", { "aria-label": "Parts" }, parts.map((part) => el("a", { href: `#${part.id}` }, part.querySelector("h2").textContent))),
   ]);

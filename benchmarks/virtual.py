@@ -80,6 +80,7 @@ class Measured:
     base: Side
     candidate: Side
     order: Sequence[Turn]
+    in_turns: bool = True
 
 
 def measure(
@@ -92,7 +93,7 @@ def measure(
     phase = draw.uniform(0, 2 * np.pi)
     speed = 1 + DRIFT * np.sin(np.pi * places / (2 * tasks * repeats) + phase)
     first, second = (_side(draw, world, tasks, repeats, speed[side]) for side, world in enumerate((base, candidate)))
-    return Measured(first, second, order)
+    return Measured(first, second, order, interleaved)
 
 
 def _places(order: Sequence[Turn], tasks: int, repeats: int) -> Any:

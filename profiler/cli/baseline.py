@@ -17,9 +17,17 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PATH = click.Path(path_type=Path)
+_FOLDER = Path("traces/baselines")
 _folder_option = click.option(
-    "--folder", metavar="DIR", type=_PATH, default=Path("traces/baselines"), show_default=True, help="Where they are."
+    "--folder", metavar="DIR", type=_PATH, default=_FOLDER, show_default=True, help="Where they are."
 )
+
+
+def complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:  # noqa: ARG001
+    """Names of baselines."""
+    folder = ctx.params.get("folder") or _FOLDER
+    names = sorted(each.parent.name for each in Path(folder).glob("*/chains.parquet"))
+    return [name for name in names if name.startswith(incomplete)]
 
 
 @click.group(
@@ -102,7 +110,7 @@ def list_(folder: Path) -> int:
 
 
 @baseline.command("show")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=complete_name)
 @_folder_option
 def show(name: str, folder: Path) -> int:
     """The report of the baseline NAME."""

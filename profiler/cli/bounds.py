@@ -9,7 +9,7 @@ import difflib
 import math
 from collections.abc import Sequence
 
-from profiler.compare.budgets import COUNTS, SHARES
+from profiler.compare.vocabulary import COUNTS, SHARES
 from profiler.errors import UsageError
 
 _UNITS = {"ns": 1.0, "us": 1e3, "µs": 1e3, "ms": 1e6, "s": 1e9, "min": 60e9}

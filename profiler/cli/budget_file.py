@@ -27,18 +27,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from profiler.cli.bounds import factor, points, share, suggest, value_of
-from profiler.compare.budgets import (
-    COUNTS,
-    LESS_IS_WORSE,
-    QUANTILES,
-    SHARES,
-    TIMES,
-    Limit,
-    Margin,
-    Selection,
-    margin_metrics,
-    metrics,
-)
+from profiler.compare.budgets import Limit, Margin, Selection
+from profiler.compare.vocabulary import COUNTS, LESS_IS_WORSE, QUANTILES, SHARES, TIMES, margin_metrics, metrics
 from profiler.errors import UsageError
 
 FILE = "profiler.toml"

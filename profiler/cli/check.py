@@ -13,6 +13,7 @@ import click
 from profiler.cli.compare import ALLOWED, allowed_kinds
 from profiler.cli.ending import shown_path
 from profiler.cli.report import complete_run
+from profiler.compare.vocabulary import metric_lines
 from profiler.errors import EXIT_OK, EXIT_REGRESSION, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from profiler.report.check import Checked
 
 _PATH = click.Path(path_type=Path)
+_METRICS = "\n".join(metric_lines())
 
 
 def complete_run_or_agent(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -43,7 +45,7 @@ def complete_against(ctx: click.Context, param: click.Parameter, incomplete: str
 
 
 @click.command(
-    epilog="""\b
+    epilog=f"""\b
 Examples:
   profiler check traces/branch
       by profiler.toml, or [tool.profiler.check] of pyproject.toml
@@ -54,6 +56,8 @@ Examples:
   profiler check traces/branch --against main --junit report.xml
       main: a baseline that `profiler baseline set main RUN` made, or a run's folder
   profiler check traces/branch --cannot-tell fail --format json | jq .verdict
+\b
+{_METRICS}
 \b
 Exit codes: 0 not regressed (or cannot tell, unless that fails), 1 regressed, 2 usage, 3 incomparable data, 4 no
 engine."""

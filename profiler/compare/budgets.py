@@ -1,10 +1,8 @@
-"""Limits and margins that a run is held to, and the names of what they are put on.
+"""Limits and margins that a run is held to; `vocabulary.py` has the names of what they are put on.
 
-    limit      p95 of chain time at most 4 s      of one run: `limits.py`
-    margin     time per step at most 5% longer    beside a baseline: `margins.py`
-    for        tasks = "car-*", tags = "slow", agents = "react*": `selection.py`
-
-Names and shapes only: what a command needs for its help.
+limit      p95 of chain time at most 4 s      of one run: `limits.py`
+margin     time per step at most 5% longer    beside a baseline: `margins.py`
+for        tasks = "car-*", tags = "slow", agents = "react*": `selection.py`
 """
 
 from __future__ import annotations
@@ -13,21 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from profiler.analysis.phases import PHASES
+from profiler.compare.vocabulary import TIMES
 from profiler.stats.paired import Verdict
 
-QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 LEVEL: Final = 0.025  # one-sided
-# By unit, and by what there is one value of.
-CHAIN_TIMES: Final = ("chain_time", "time_per_step", *PHASES)
-CALL_TIMES: Final = ("call_time", "ttft", "tpot")
-TIMES: Final = (*CHAIN_TIMES, *CALL_TIMES)
-COUNTS: Final = ("steps", "llm_calls", "tools", "prompt_tokens", "output_tokens", "failed_calls")
-SHARES: Final = ("cache_hits", "failed_chains")
-# What a margin may be put on: a mean's ratio, or the ratio of a quantile of chains.
-RATIOS: Final = (*TIMES, *(each for each in COUNTS if each != "failed_calls"))
-TAILS: Final = tuple(f"{time}.{each}" for time in ("chain_time", "time_per_step") for each in QUANTILES)
-LESS_IS_WORSE: Final = ("cache_hits",)
 
 Words = Callable[[float | None, str], str]
 """Writes a value of a unit."""
@@ -56,7 +43,7 @@ ALL: Final = Selection()
 class Limit:
     """An absolute limit. Times are nanoseconds, shares of 1."""
 
-    metric: str  # one of `metrics`
+    metric: str  # one of `vocabulary.metrics`
     at_most: float | None = None
     at_least: float | None = None
     of: Selection = ALL
@@ -71,7 +58,7 @@ class Limit:
 class Margin:
     """How much longer, or how many more, than a baseline; how much less where less is worse."""
 
-    metric: str  # one of `margin_metrics`
+    metric: str  # one of `vocabulary.margin_metrics`
     margin: float  # 0.05 for 5%; of a share 0.05 for 5 points
     primary: bool = False
     of: Selection = ALL
@@ -99,17 +86,6 @@ class Judged:
     high: float | None = None
     reason: str = ""  # why it cannot be told, or where it went wrong
     primary: bool = False
-
-
-def metrics() -> list[str]:
-    """Every name that a limit can have."""
-    names = [f"{time}.{each}" for time in TIMES for each in (*QUANTILES, "max")]
-    return [*names, *(f"{each}.{kind}" for each in COUNTS for kind in ("max", "mean")), *SHARES]
-
-
-def margin_metrics() -> list[str]:
-    """Every name that a margin can have."""
-    return [*RATIOS, *TAILS, *SHARES]
 
 
 def is_time(judged: Judged) -> bool:

@@ -13,12 +13,13 @@ import numpy as np
 
 from profiler.analysis.columns import Tables
 from profiler.analysis.measured import Array, Measured
-from profiler.compare.budgets import CALL_TIMES, QUANTILES, SHARES, TIMES, Judged, Limit, Words
+from profiler.compare.budgets import Judged, Limit, Words
 from profiler.compare.comparison import Comparison, Recorded
 from profiler.compare.figures import DURATION
 from profiler.compare.script import off_script
 from profiler.compare.selection import chosen, of_tasks
 from profiler.compare.values import cached_tokens, per_call, per_chain
+from profiler.compare.vocabulary import CALL_TIMES, QUANTILES, SHARES, TIMES
 from profiler.stats.paired import Verdict
 from profiler.stats.quantiles import chains_needed, quantile
 

@@ -18,11 +18,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from profiler.compare.budgets import LESS_IS_WORSE, LEVEL, QUANTILES, SHARES, TIMES, Judged, Margin
+from profiler.compare.budgets import LEVEL, Judged, Margin
 from profiler.compare.comparison import Comparison, Recorded, compare
 from profiler.compare.selection import chosen, of_tasks
 from profiler.compare.sides import Samples, Side, sides
 from profiler.compare.values import per_chain
+from profiler.compare.vocabulary import LESS_IS_WORSE, QUANTILES, SHARES, TIMES
 from profiler.stats.multiplicity import holm
 from profiler.stats.paired import POWER, PairedRatio, Verdict, paired_ratio, shift_of_counts
 from profiler.stats.power import detectable_shift, sample_for
@@ -44,6 +45,7 @@ class Estimate:
     p_above: Callable[[float], float | None]  # one-sided, that it is at most so much
     takes: Callable[[float], str]  # what it would take to find this margin
     missing: str = ""  # why there is no value, or no interval
+    nothing: bool = False  # neither run has any of it
 
 
 def judge_margins(
@@ -74,7 +76,8 @@ def judge_pairs(margins: Sequence[Margin], base: Recorded, candidate: Recorded, 
             measured[ids] = sides(*(of_tasks(run.tables, ids) for run in (base, candidate)))
         runs = [replace(run, tables=of_tasks(run.tables, ids)) for run in (base, candidate)]
         found = _estimate(margin.metric, runs, measured[ids])
-        worst = (1 + drift) / (1 - drift) if margin.metric.partition(".")[0] in TIMES else 1.0
+        drifts = margin.metric.partition(".")[0] in TIMES and not found.nothing
+        worst = (1 + drift) / (1 - drift) if drifts else 1.0
         judged.append(_judged(margin, found, worst, drift))
         if not margin.primary:
             p_values[str(number)] = found.p_above(found.none * worst)
@@ -130,8 +133,8 @@ def _part(ratio: MeansRatio) -> Estimate:
         missing = "the baseline has none of it, so there is no ratio"
     elif ratio.low is None:
         missing = "the baseline has next to none of it, so the ratio may be any"
-    takes = _by_width(ratio.low, ratio.high, ratio.tasks, "tasks")
-    return Estimate(ratio.ratio, ratio.low, ratio.high, 1.0, ratio.p_above, takes, missing)
+    takes, nothing = _by_width(ratio.low, ratio.high, ratio.tasks, "tasks"), not ratio.base and not ratio.candidate
+    return Estimate(ratio.ratio, ratio.low, ratio.high, 1.0, ratio.p_above, takes, missing, nothing)
 
 
 def _tail(ratio: QuantileRatio) -> Estimate:
@@ -214,7 +217,7 @@ def _judged(margin: Margin, found: Estimate, worst: float, drift: float) -> Judg
     low = None if found.low is None else found.low / worst
     high = None if found.high is None else found.high * worst
     plain, verdict = (_verdict(*ends, found.none, edge) for ends in ((found.low, found.high), (low, high)))
-    reason = ""
+    reason = "there is none of it in either run" if found.nothing else ""
     if verdict is Verdict.NOT_REGRESSED and low is not None and low > found.none:
         reason = f"{'more' if sign > 0 else 'less'} for sure, and within the margin"
     elif verdict is not plain:
@@ -223,7 +226,7 @@ def _judged(margin: Margin, found: Estimate, worst: float, drift: float) -> Judg
             f"at another time: a drift of {drift * 100:g}% in either run cannot be excluded"
         )
     elif verdict is Verdict.CANNOT_TELL:
-        hidden = f"; a drift of {drift * 100:g}% in either run hides as much, unless they take turns"
+        hidden = f"; measured at another time, a drift of {drift * 100:g}% in either run hides as much"
         reason = found.takes(margin.margin) + (hidden if worst > 1 and edge <= worst else "")
     ends = (low, high) if sign > 0 else (None if high is None else -high, None if low is None else -low)
     return replace(told, value=sign * found.value, low=ends[0], high=ends[1], verdict=verdict, reason=reason)

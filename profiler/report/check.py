@@ -71,7 +71,8 @@ def value_words(judged: Judged) -> str:
 
 def _words(value: float, unit: str) -> str:
     if unit == "points":
-        return f"{value * 100:+.1f} points"
+        shown = round(value * 100, 1)
+        return f"{shown:+.1f} points" if shown else "0 points"
     return f"×{value:.3f}" if unit == "ratio" else amount(value, unit if unit in (DURATION, "share") else "count")
 
 

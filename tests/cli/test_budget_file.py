@@ -3,7 +3,8 @@
 import pytest
 
 from profiler.cli.budget_file import load_budgets
-from profiler.compare.budgets import Limit, Margin, Selection, margin_metrics, metrics
+from profiler.compare.budgets import Limit, Margin, Selection
+from profiler.compare.vocabulary import margin_metrics, metrics
 from profiler.errors import UsageError
 
 

@@ -59,3 +59,12 @@ def test_runs_are_offered_however_their_folder_is_spelled(begun, tmp_path, monke
     begun = begun.replace("ABSOLUTE", str(tmp_path))
     before = begun[: begun.index("traces")] if "traces" in begun else ""
     assert offered("report", begun) == [f"{before}traces/20261125-react-sim"]
+
+
+def test_a_baseline_to_be_shown_is_one_that_is_kept(monkeypatch, tmp_path):
+    for name in ("main", "release"):
+        (tmp_path / "traces/baselines" / name).mkdir(parents=True)
+        (tmp_path / "traces/baselines" / name / "chains.parquet").touch()
+    monkeypatch.chdir(tmp_path)
+    assert offered("baseline", "show", "m") == ["main"]
+    assert offered("baseline", "show", "--folder", "elsewhere", "") == []

@@ -3,8 +3,9 @@
 import pytest
 from compare_inputs import MS, asked, manifest, recorded, tables, tasks
 
-from profiler.compare.budgets import Judged, Limit, Selection, doubted, metrics
+from profiler.compare.budgets import Judged, Limit, Selection, doubted
 from profiler.compare.limits import judge_limit, judge_trajectory
+from profiler.compare.vocabulary import metrics
 from profiler.report.comparison_words import amount
 from profiler.stats.paired import Verdict
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from profiler.stats.paired import FEW_TASKS, Verdict
-from profiler.stats.sequential import look, plan_looks, turns
+from profiler.stats.sequential import cut_short, look, plan_looks, turns
 
 
 def measured(draw, tasks, pairs, shift=0.0, spread=0.1):
@@ -117,6 +117,26 @@ def test_all_looks_together_reject_as_often_as_they_may(tasks, rounds):
         units = paths[:, 0, :pairs] if pairs < tasks else paths[:, : pairs // tasks].mean(axis=1)
         rejected |= stats.ttest_1samp(units, 0, axis=1, alternative="greater").pvalue <= level
     assert rejected.mean() == pytest.approx(0.025, abs=0.003)
+
+
+@pytest.mark.parametrize(("tasks", "rounds", "now"), [(5, 6, 17), (12, 3, 20), (25, 4, 60), (25, 4, 20), (2, 20, 11)])
+def test_a_look_that_comes_too_soon_uses_what_the_others_left_and_no_more(tasks, rounds, now):
+    plan = cut_short(plan_looks(tasks, rounds), now)
+    assert plan.pairs[-1] == now
+    paths = np.random.default_rng(7).normal(size=(20_000, rounds * tasks))
+    rejected = np.zeros(len(paths), dtype=bool)
+    for pairs, level in zip(plan.pairs, plan.levels, strict=True):
+        units = paths[:, :pairs]
+        if not plan.pairs_are_units:
+            units = np.stack([units[:, task::tasks].mean(axis=1) for task in range(min(tasks, pairs))], axis=1)
+        rejected |= stats.ttest_1samp(units, 0, axis=1, alternative="greater").pvalue <= level
+    assert rejected.mean() == pytest.approx(0.025, abs=0.004)
+
+
+def test_a_plan_that_comes_to_its_end_is_not_cut():
+    plan = plan_looks(25, 4)
+    assert cut_short(plan, 100) is plan
+    assert cut_short(plan, 3).levels == pytest.approx([0.025])
 
 
 def test_a_tenth_is_found_with_less_than_half_of_the_budget():

@@ -14,8 +14,11 @@ from profiler.compare.comparison import Comparison, StepRow
 from profiler.compare.figures import DURATION, Figure
 from profiler.compare.sides import Side, sides
 from profiler.report.comparison_words import (
+    CHANCE,
+    OPEN,
     amount,
     blame_lines,
+    certainty,
     change_lines,
     headline,
     identity_words,
@@ -89,9 +92,10 @@ def render_comparison_html(
         "chains": list(comparison.chains),
         "verdict": safe(verdict, 4000),
         "headline": headline(comparison),
+        "certainty": certainty(comparison.chain_time),
         "sources": sources_words(comparison) or "",
         "identity": identity_words(comparison) or "",
-        "blame": cleaned(blame_lines(comparison)),
+        "blame": [[line.removesuffix(CHANCE), line.endswith(CHANCE)] for line in cleaned(blame_lines(comparison))],
         "changes": cleaned(list(change_lines(comparison))),
         "figures": [[safe(each.name, 60), *_cells(each)] for each in rows],
         "steps": [[row_words(each.row), _chains(each), *_cells(each)] for each in comparison.steps],
@@ -124,6 +128,7 @@ def _cells(figure: Figure | StepRow) -> list[str]:
         amount(shift.candidate, unit),
         shift_words(shift, unit),
         ratio_words(figure.ratio),
+        certainty(figure.ratio) if unit == DURATION else OPEN,
     ]
 
 

@@ -68,6 +68,36 @@ def test_it_draws_a_chain_of_each_run_on_one_scale(page):
     assert page.run("document.querySelector('aside li').textContent") == "beware"
 
 
+def test_the_verdict_and_what_is_beyond_chance_are_marked_in_words_and_not_in_colour_alone(page):
+    assert page.run("document.querySelector('.verdict.longer strong').textContent").startswith(
+        "▲ Chains take 60% longer"
+    )
+    ratios = page.run("[...document.querySelectorAll('#figures td span')].map((each) => each.textContent)")
+    assert ratios[0] == "▲ ×1.600"
+    assert page.run("document.querySelector('#blame li').textContent").startswith("step 1 (model) unaccounted +300 ms")
+
+
+def test_what_explains_comes_before_caveats_and_pictures(page):
+    parts = page.run("[...document.querySelectorAll('main > *')].map((each) => each.id || each.className)")
+    assert parts == ["blame", "caveats", "chains", "figures", "steps"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_narrow_page_is_no_wider_than_its_window(page, scheme):
+    page.size(360, 800)
+    page.prefer(scheme)
+    assert page.run("document.documentElement.scrollWidth") == 360
+    assert page.run("[...document.querySelectorAll('.paired')].every((each) => each.scrollWidth <= each.clientWidth)")
+
+
+def test_a_row_of_either_chain_is_told_below_both(page):
+    told = "[...document.querySelectorAll('#chains .detail')].map((each) => each.textContent)"
+    assert page.run(told) == ["Base: point at a row.", "Candidate: point at a row."]
+    page.click("#wf-candidate-row-1 .wf-hit")
+    assert "Candidate: " in page.run(told)[1]
+    assert "670 ms" in page.run(told)[1]
+
+
 def test_zooming_one_zooms_the_other(page):
     tick = "[...document.querySelectorAll('#chain-{} .wf-time')].map((each) => each.textContent).join()"
     page.click("button[title='Zoom in']")

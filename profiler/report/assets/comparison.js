@@ -48,7 +48,8 @@ class Pairs {
       + "does the same to the other. Tasks stand by how much longer the candidate takes."
       + (left > 0 ? ` ${plural(left, "task")} did not fit into a file of this size.` : ""),
     el("p", {}, el("label", { for: "task" }, "Task "), this.pick), legend(used), this.waterfalls[0].tools,
-    SIDES.map((side, at) => el("div", { id: `chain-${side}` }, this.headings[at], this.waterfalls[at].box, this.details[at])));
+    SIDES.map((side, at) => el("div", { id: `chain-${side}` }, this.headings[at], this.waterfalls[at].box)),
+    el("div", { class: "two" }, this.details));
   }
 
   show(number) {
@@ -62,9 +63,9 @@ class Pairs {
   }
 
   detail(at, row) {
-    if (!row) { this.details[at].replaceChildren(); return; }
+    if (!row) { this.details[at].replaceChildren(el("p", { class: "hint" }, `${capital(SIDES[at])}: point at a row.`)); return; }
     const { facts } = row;
-    const told = [`${NAMES_OF_KINDS[row.kind]}${row.name}: ${duration(row.lasts * 1e3)}`,
+    const told = [`${capital(SIDES[at])}: ${NAMES_OF_KINDS[row.kind]}${row.name}: ${duration(row.lasts * 1e3)}`,
       known(facts.input_tokens) && `prompt ${count(facts.input_tokens)} tokens`,
       known(facts.cached_tokens) && `${count(facts.cached_tokens)} of them cached`,
       known(facts.output_tokens) && `output ${count(facts.output_tokens)} tokens`, row.failed && `failed: ${row.failed}`];
@@ -78,32 +79,40 @@ class Pairs {
 const pairs = new Pairs();
 const VALUES = [["base", "number"], ["candidate", "number"], ["difference (95%)", "number"], ["ratio (95%)", "number"]];
 
-const listed = (id, heading, lead, lines) => (lines.length
-  ? section(id, heading, lead, el("ol", {}, lines.map((line) => el("li", {}, line)))) : null);
+const MARKS = { longer: "▲ ", shorter: "▼ ", open: "" };
+
+// The last of a row's cells is whether its ratio is beyond chance.
+const figures = (columns, rows) => el("div", { class: "paired" }, table([...columns, ...VALUES],
+  rows.map((row) => [...row.slice(0, -2), el("span", { class: row.at(-1) }, MARKS[row.at(-1)], row.at(-2))])));
+
+const listed = (id, heading, lead, items) => (items.length ? section(id, heading, lead, el("ol", {}, items)) : null);
 
 function build() {
   const parts = [
     listed("blame", "Where the difference comes from", "By step and phase of what the chain waited for. Differences are per chain and "
-      + "add up; those that may be chance come last.", DATA.blame),
-    listed("trajectories", "Changed trajectories", "", DATA.changes),
+      + "add up; those that may be chance come last.",
+    DATA.blame.map(([line, chance]) => el("li", { class: chance ? "chance" : null }, line, chance && "; may be chance"))),
+    listed("trajectories", "Changed trajectories", "", DATA.changes.map((line) => el("li", {}, line))),
     DATA.pairs.length ? pairs.node() : null,
-    section("figures", "Per chain", "Paired by task. Ratios are geometric means over tasks.", table([["", "text"], ...VALUES], DATA.figures)),
+    section("figures", "Per chain", "Paired by task. Ratios are geometric means over tasks.", figures([["", "text"]], DATA.figures)),
     section("steps", "Steps", "Time that the chain waited for, 0 where a chain does not get there.",
-      table([["step", "text"], ["chains", "number"], ...VALUES], DATA.steps)),
+      figures([["step", "text"], ["chains", "number"]], DATA.steps)),
   ].filter(Boolean);
   document.body.prepend(patterns());
   fill(document.getElementById("top"), [
     el("div", { class: "title" }, el("h1", {}, DATA.title), themeButton),
     el("p", { class: "lead" }, `Base ${DATA.base}, candidate ${DATA.candidate}: ${plural(DATA.tasks, "task")}, `
       + `${count(DATA.chains[0])} and ${count(DATA.chains[1])} chains that ended well`),
-    DATA.verdict && el("p", { id: "verdict" }, el("strong", {}, DATA.verdict)),
-    el("p", {}, el("strong", {}, DATA.headline)), DATA.sources && el("p", {}, DATA.sources), DATA.identity && el("p", {}, DATA.identity),
+    el("div", { class: `verdict ${DATA.certainty}` },
+      DATA.verdict && el("p", { id: "verdict" }, el("strong", {}, DATA.verdict)),
+      el("p", {}, el("strong", {}, MARKS[DATA.certainty], DATA.headline)),
+      DATA.sources && el("p", {}, DATA.sources), DATA.identity && el("p", { class: "hint" }, DATA.identity)),
     el("nav", { "aria-label": "Parts" }, parts.map((part) => el("a", { href: `#${part.id}` }, part.querySelector("h2").textContent))),
   ]);
-  fill(document.getElementById("main"), [
-    DATA.remarks.length ? el("aside", { class: "caveats", "aria-label": "Caveats" },
-      el("h2", {}, "Before you believe it"), el("ul", {}, DATA.remarks.map((each) => el("li", {}, each)))) : null,
-    parts]);
+  const caveats = DATA.remarks.length ? el("aside", { class: "caveats", "aria-label": "Caveats" },
+    el("h2", {}, "Before you believe it"), el("ul", {}, DATA.remarks.map((each) => el("li", {}, each)))) : null;
+  const drawn = parts.findIndex((part) => part.id === "chains" || part.id === "figures"); // what explains comes before
+  fill(document.getElementById("main"), [parts.slice(0, drawn), caveats, parts.slice(drawn)]);
   if (DATA.pairs.length) pairs.show(0);
 }
 

@@ -16,6 +16,8 @@ from profiler.stats.paired import Verdict
 
 LEVEL: Final = 0.025  # one-sided
 
+NOT_RUN: Final = "none of the tasks that it is for was run"
+
 Words = Callable[[float | None, str], str]
 """Writes a value of a unit."""
 

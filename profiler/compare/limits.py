@@ -13,7 +13,7 @@ import numpy as np
 
 from profiler.analysis.columns import Tables
 from profiler.analysis.measured import Array, Measured
-from profiler.compare.budgets import Judged, Limit, Words
+from profiler.compare.budgets import NOT_RUN, Judged, Limit, Words
 from profiler.compare.comparison import Comparison, Recorded
 from profiler.compare.figures import DURATION
 from profiler.compare.script import off_script
@@ -40,9 +40,10 @@ def judge_limit(limit: Limit, run: Recorded, words: Words) -> Judged:
         else f"at least {words(limit.at_least, unit)}"
     )
     told = Judged(limit.name, Verdict.CANNOT_TELL, bound, unit, None)
-    values, chains = _values(metric, of_tasks(run.tables, chosen(run.tables, limit.of)))
+    ids = chosen(run.tables, limit.of)
+    values, chains = _values(metric, of_tasks(run.tables, ids))
     if not len(values):
-        return replace(told, reason="no chain that ended well tells it")
+        return replace(told, reason=NOT_RUN if ids == frozenset() else "no chain that ended well tells it")
     if kind in QUANTILES:
         return _of_quantile(told, limit, values, chains, QUANTILES[kind])
     value = float(values.max() if kind == "max" else values.mean())

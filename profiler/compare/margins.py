@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from profiler.compare.budgets import LEVEL, Judged, Margin
+from profiler.compare.budgets import LEVEL, NOT_RUN, Judged, Margin
 from profiler.compare.comparison import Comparison, Recorded, compare
 from profiler.compare.selection import chosen, of_tasks
 from profiler.compare.sides import Samples, Side, sides
@@ -76,6 +76,7 @@ def judge_pairs(margins: Sequence[Margin], base: Recorded, candidate: Recorded, 
             measured[ids] = sides(*(of_tasks(run.tables, ids) for run in (base, candidate)))
         runs = [replace(run, tables=of_tasks(run.tables, ids)) for run in (base, candidate)]
         found = _estimate(margin.metric, runs, measured[ids])
+        found = replace(found, missing=NOT_RUN) if ids == frozenset() else found
         drifts = margin.metric.partition(".")[0] in TIMES and not found.nothing
         worst = (1 + drift) / (1 - drift) if drifts else 1.0
         judged.append(_judged(margin, found, worst, drift))

@@ -1,6 +1,6 @@
 """Whose chains a limit or a margin is for: by task, by tag and by agent.
 
-    tasks = "car-*"     the run has come to its end, and fits none of its tasks: UsageError
+    tasks = "car-*"     all tasks were run, and it fits none of them: UsageError; some were: it cannot be told
     tags = "slow"       likewise
     agents = "react*"   the run is of another agent: does not apply, which is said; if none applies: UsageError
 
@@ -89,13 +89,12 @@ def applying(limits: Sequence[Limit], margins: Sequence[Margin], run: Recorded, 
 
 
 def _check_fits(budget: Limit | Margin, run: Recorded, source: str) -> None:
-    """A pattern that nothing fits is a mistake, unless the run ended before all tasks had their turn.
+    """A pattern that nothing fits is a mistake, unless not all tasks were to run, or had their turn.
 
     Raises:
         UsageError: so it is.
     """
-    ended = run.manifest is None or run.manifest.status == "finished"
-    if not ended or (ids := chosen(run.tables, budget.of)) is None or ids:
+    if _in_part(run) or (ids := chosen(run.tables, budget.of)) is None or ids:
         return
     of, tags = budget.of, tags_of(run.tables)
     every = sorted({tag for its in tags.values() for tag in its})
@@ -108,6 +107,12 @@ def _check_fits(budget: Limit | Margin, run: Recorded, source: str) -> None:
         what = f"task {of.tasks!r} with the tag {of.tags!r}"
         remedy = "each fits some tasks, but none fits both"
     raise UsageError(f"{source}: {budget.metric} is for {what}, and {run.name} has none", remedy=remedy)
+
+
+def _in_part(run: Recorded) -> bool:
+    """Whether it ended early, or some tasks were picked for it (`--task`)."""
+    manifest = run.manifest
+    return manifest is not None and (manifest.status != "finished" or bool(manifest.flags.get("task_ids")))
 
 
 def _near(pattern: str, known: Sequence[str], introduction: str) -> str:

@@ -16,6 +16,8 @@ if str(REPORT) not in sys.path:
 from otlp_lines import write_run  # noqa: E402
 from test_compare_command import traces  # noqa: E402
 
+from profiler import semconv as sc  # noqa: E402
+
 LIMIT = '[check]\n[[check.limit]]\nmetric = "chain_time.max"\nmax = "{}"\n'
 MARGIN = '[check]\nagainst = "{}"\ndrift = "{}"\n[[check.margin]]\nmetric = "chain_time"\nslower = "5%"\n'
 
@@ -179,6 +181,38 @@ def test_a_limit_on_failures_of_some_tasks_leaves_none_to_the_others(bench):
     assert bench.run("check", run).code == 0
     configure(bench, text.format("*"))
     assert bench.run("check", run).code == 0
+
+
+def tagged(bench, name, tags, longer=0, start=0):
+    """A run whose tasks t1, t2 and t3 have these tags."""
+    made = traces(name[0], longer=longer, start=start)
+    for trace, its in zip(made, tags, strict=True):
+        trace.spans[0].attributes.update({sc.TASK_TAGS: its} if its else {})
+    return write_run(bench.folder / name, made)
+
+
+def test_limits_and_margins_are_for_the_tasks_of_a_tag_and_for_an_agent(bench):
+    tags = (("slow", "long"), ("slow",), ())
+    tagged(bench, "base", ((), (), ()))
+    run = tagged(bench, "candidate", tags, longer=100, start=100_000)
+    own = '[[check.limit]]\nmetric = "chain_time.max"\nmax = "550 ms"\n{}\n'
+    margin = '[[check.margin]]\nmetric = "chain_time"\nslower = "5%"\n{}\n'
+    head = '[check]\nagainst = "base"\ndrift = "0%"\n'
+    configure(bench, head + own.format('tags = "l*"') + own.format('agents = "plan*"') + margin.format('tags = "slow"'))
+    result = bench.run("check", run)
+    assert result.code == 1
+    assert "regressed      chain_time.max of tag l* 600 ms, at most 550 ms" in result.out
+    assert "regressed      chain_time of tag slow ×1.200" in result.out
+    assert "! not for agent react, so not looked at: chain_time.max of agent plan*" in result.out
+    configure(bench, head + own.format('tags = "lnog"'))
+    result = bench.run("check", run)
+    assert result.code == 2
+    assert "chain_time.max is for tag 'lnog'" in result.err
+    assert "did you mean long" in result.err
+    configure(bench, head + own.format('agents = "plan*"'))
+    result = bench.run("check", run)
+    assert result.code == 2
+    assert "no limit and no margin is for agent react" in result.err
 
 
 def test_what_a_file_names_is_beside_it_wherever_the_command_is_given(bench, base, slower, monkeypatch):

@@ -4,10 +4,13 @@ import pytest
 from compare_inputs import asked, manifest, recorded, tables
 
 from profiler.compare.budgets import Limit, Margin, Selection
+from profiler.compare.limits import judge_limit
+from profiler.compare.margins import judge_pairs
 from profiler.compare.selection import applying, chosen, of_tasks
 from profiler.compare.wholeness import judge_failures
 from profiler.errors import UsageError
 from profiler.report.comparison_words import amount
+from profiler.stats.paired import Verdict
 
 TAGS = {"car-oslo": "slow,long-context", "car-rome": "slow", "tickets": None}
 
@@ -75,8 +78,19 @@ def test_without_any_tag_it_says_where_tags_come_from():
 
 
 def test_a_run_that_ended_early_may_lack_the_tasks_of_a_limit():
-    found = applying([limit(tasks="later")], [], run(status="interrupted"), "profiler.toml")
+    part = run(status="interrupted")
+    found = applying([limit(tasks="later")], [], part, "profiler.toml")
     assert len(found.limits) == 1
+    judged = judge_limit(found.limits[0], part, amount)
+    assert (judged.verdict, judged.reason) == (Verdict.CANNOT_TELL, "none of the tasks that it is for was run")
+
+
+def test_a_run_of_some_tasks_that_were_picked_may_lack_those_of_a_limit_or_a_margin():
+    part = run(flags={"task_ids": ["car-oslo"]})
+    found = applying([limit(tasks="later")], [Margin("steps", 0.0, of=Selection(tags="later"))], part, "profiler.toml")
+    assert len(found.limits) == len(found.margins) == 1
+    (judged,) = judge_pairs(found.margins, run(), part, drift=0.0)
+    assert (judged.verdict, judged.reason) == (Verdict.CANNOT_TELL, "none of the tasks that it is for was run")
 
 
 def test_what_is_for_another_agent_does_not_apply_and_is_named():

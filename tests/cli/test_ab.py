@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cli_helpers import PLAIN_AGENT
+from pinned_agent import commit, git, write_agent
 
 from profiler.cli.sides import _anchored, _termination_interrupts
 from profiler.store.reader import load_run
@@ -20,11 +21,6 @@ BOTH = "--backend sim --input one --input two --warmup 1 --no-script"
 
 def chains(folder):
     return load_run(Path(folder)).tables.chains
-
-
-def git(folder, *arguments):
-    identity = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org"]
-    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 @pytest.fixture
@@ -87,6 +83,29 @@ def test_a_revision_runs_as_it_was_and_leaves_nothing_behind(repository):
     assert set(chains("both/b")["calls"]) == {2}
     worktrees = subprocess.run(["git", "worktree", "list"], cwd=repository.folder, check=True, capture_output=True)
     assert worktrees.stdout.count(b"\n") == 1
+
+
+def test_when_its_time_is_up_it_says_what_is_known(bench):
+    more = ("--within", "0.001s", "--out", "both", "--format", "json")
+    done = bench.run("ab", bench.agent(), "--a", "", "--b", "", "--both", BOTH, *more)
+    assert done.code == 0, done.err
+    told = json.loads(done.out)["ab"]
+    assert (told["verdict"], told["stopped"], told["pairs"]) == ("cannot tell", "the time was used up", 1)
+    assert "all 40 pairs would take some" in told["words"]
+    assert "both sides are the same: what differs between them is noise" in done.err
+
+
+def test_free_chains_are_paired_by_task_and_their_steps_told_apart(bench):
+    write_agent(bench.folder, answers=0)
+    commit(bench.folder, "without an answer")
+    write_agent(bench.folder)
+    sides = ["--a", "--rev HEAD", "--b", "", "--both", "--no-script"]
+    done = bench.run("ab", "two_steps.py", *sides, "--rounds", "2", "--out", "both", "--format", "json")
+    assert done.code in (0, 1), done.err  # whichever is slower on a busy machine
+    told = json.loads(done.out)
+    assert told["ab"]["left_script"] == []
+    assert "steps ×2.000, time per step ×" in told["ab"]["remarks"][0]
+    assert told["comparisons"][0]["tasks"] == 2
 
 
 def test_a_side_that_cannot_start_is_told_with_its_last_words(bench):

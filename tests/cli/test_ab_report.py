@@ -111,6 +111,19 @@ def test_without_a_pair_there_is_nothing_to_tell_unless_one_side_is_worse(bench,
         _report(bench.folder / "none", measured, _Budget(5.0, 60), [], "terminal", None, force=False)
 
 
+@pytest.mark.parametrize("output", ["terminal", "markdown", "json", "html"])
+def test_a_side_of_which_no_chain_ends_well_is_told_in_every_format(bench, capsys, output):
+    (bench.folder / "none").mkdir()
+    for name, _, start in SIDES:
+        write_run(bench.folder / "none" / name, traces(name, start=start, failed=name == "b"), **PINNED)
+    measured = Measured()
+    for number in range(6):
+        measured.take("t1", Ended("t1", number, False, 1, 1, None), Ended("t1", number, False, 1, 1, "Broken: no"))
+    target = bench.folder / "told"
+    assert _report(bench.folder / "none", measured, _Budget(5.0, 60), [], output, target, force=False) == 1
+    assert "B fails clearly more often" in target.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("5m", 300), ("1.5 h", 5400), ("2min", 120)])
 def test_a_time_has_a_unit(text, seconds):
     assert seconds_of(None, None, text) == seconds

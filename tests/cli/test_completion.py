@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from cli_helpers import ROOT
 from click.shell_completion import ShellComplete
+from pinned_agent import commit, git, write_agent
 
 from profiler.cli import cli
 
@@ -28,6 +29,19 @@ def test_tasks_of_a_tasks_file_come_first(monkeypatch):
     words = ("run", "agents/react.py", "--tasks", "agents/plain_openai.tasks.json", "--task", "")
     assert "leave-days" not in offered(*words)
     assert offered(*words)
+
+
+def test_a_check_is_against_branches_and_baselines_and_of_runs_or_files(tmp_path, monkeypatch):
+    write_agent(tmp_path)
+    commit(tmp_path)
+    git(tmp_path, "branch", "maintained")
+    (tmp_path / "traces" / "baselines" / "mainly").mkdir(parents=True)
+    for name in ("run.json", "chains.parquet"):
+        (tmp_path / "traces" / "baselines" / "mainly" / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert offered("check", "two_steps.py", "--against", "mai") == ["mainly", "main", "maintained"]
+    found = ShellComplete(cli, {}, "profiler", "_PROFILER_COMPLETE").get_completions(["check"], "two")
+    assert [(item.value, item.type) for item in found] == [("two", "file")]
 
 
 def test_without_an_agent_there_are_no_tasks():

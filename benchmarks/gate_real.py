@@ -19,6 +19,7 @@ import argparse
 import json
 import math
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,13 +29,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import results
 
-import profiler
-from profiler.compare.sameness import KINDS
-from profiler.errors import ProfilerError
+from profiler import __version__
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent
@@ -44,7 +44,6 @@ LIMIT_S: Final = 300.0
 HANGS_S: Final = 1800.0  # beyond this `profiler ab` is stopped: it hangs, or the machine is hopeless
 STOP_S: Final = 120.0
 REGRESSED, NOT_REGRESSED, CANNOT_TELL, NONE = "regressed", "not regressed", "cannot tell", "none"
-SAID: Final = {"Regressed": REGRESSED, "Not regressed": NOT_REGRESSED, "Cannot tell": CANNOT_TELL}
 EXIT_CODES: Final = {REGRESSED: 1, NOT_REGRESSED: 0, CANNOT_TELL: 0}
 SLOWER: Final = 1.1
 LONGER: Final = 1.2
@@ -90,7 +89,7 @@ class Outcome:
 
     case: Case
     verdict: str
-    words: str  # the first line that was printed, or why there is none
+    words: str  # the verdict's sentence, or why there is none
     phase: str  # what is blamed first; empty if nothing is
     blame: str
     seconds: float
@@ -167,7 +166,10 @@ REPEATS: Final = {"sim": 5, "vllm": 1}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the cases; 1 if one comes out wrong."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.keep is not None and options.keep.exists():
+        parser.error(f"--keep {options.keep} exists already: name a new folder")
     cases = [
         case
         for case in CASES
@@ -176,6 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not cases:
         print(f"--engine {options.engine} has none of the cases {', '.join(options.case)}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, _interrupted)
+    signal.signal(signal.SIGINT, _interrupted)  # a shell starts what is in its background without
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="gate-real-") as scratch:
         kept = options.keep or Path(scratch)
@@ -194,6 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             its = [each for each in outcomes if each.case.engine == engine]
             results.replace_section(f"gate-real-{engine}", section(engine, its))
     return 0 if all(each.right for each in outcomes) else 1
+
+
+def _interrupted(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -223,9 +231,7 @@ def measured(case: Case, number: int, folder: Path, seed: int) -> Outcome:
     begun = time.monotonic()
     code, out, err = _finished(command)
     seconds = time.monotonic() - begun
-    verdict, words = verdict_of(code, out, err)
-    phase, blame = ("", "") if verdict == NONE else blamed(files / "ab")
-    return Outcome(case, verdict, words, phase, blame, seconds)
+    return Outcome(case, *read(code, out, err), seconds)
 
 
 def command_of(case: Case, files: Path, seed: int) -> list[str]:
@@ -234,6 +240,7 @@ def command_of(case: Case, files: Path, seed: int) -> list[str]:
         *(sys.executable, "-m", "profiler", "ab", str(case.agent)),
         *("--a", "", "--b", shlex.join(case.candidate(files)), "--both", shlex.join(case.both)),
         *("--rounds", str(case.rounds), "--seed", str(seed), "--out", str(files / "ab")),
+        *("--format", "json"),
     ]
 
 
@@ -261,25 +268,21 @@ def _stopped(process: subprocess.Popen[str]) -> tuple[str, str]:
     return "", ""
 
 
-def verdict_of(code: int, out: str, err: str) -> tuple[str, str]:
-    """The verdict and its sentence; `none` and the last words if there is none, or code and words disagree."""
-    lines = out.splitlines()
-    first = lines[0] if lines else ""
-    for beginning, verdict in SAID.items():
-        if first.startswith(beginning) and code == EXIT_CODES[verdict]:
-            return verdict, first
-    last = [line for line in err.splitlines() if line.strip()]
-    return NONE, f"exit code {code}: {last[-1] if last else first or 'nothing was said'}"
+def read(code: int, out: str, err: str) -> tuple[str, str, str, str]:
+    """Of what the command printed: verdict, its sentence, phase and words of what is blamed first beyond chance.
 
-
-def blamed(folder: Path) -> tuple[str, str]:
-    """Phase and words of the first that is blamed beyond chance; empty if there is none."""
+    The verdict is `none`, with the last words, if there is none or the exit code is another one's.
+    """
     try:
-        found = profiler.compare(folder / "a", folder / "b", allow=KINDS).blame
-    except ProfilerError as error:
-        return "", error.message
-    certain = found[found["certain"]]
-    return ("", "") if certain.empty else (str(certain["phase"].iloc[0]), str(certain["words"].iloc[0]))
+        document = json.loads(out)
+        verdict, words = document["ab"]["verdict"], document["ab"]["words"]
+        blame = [each for each in document["comparisons"][0]["blame"] if each["certain"]]
+    except (ValueError, KeyError, IndexError):
+        last = [line for line in err.splitlines() if line.strip()] or ["nothing was said"]
+        return NONE, f"exit code {code}: {last[-1].strip()}", "", ""
+    if code != EXIT_CODES.get(verdict):
+        return NONE, f"exit code {code}, but: {words}", "", ""
+    return (verdict, words, blame[0]["phase"], blame[0]["words"]) if blame else (verdict, words, "", "")
 
 
 def shown(outcomes: Sequence[Outcome]) -> str:
@@ -310,7 +313,7 @@ def section(engine: str, outcomes: Sequence[Outcome]) -> str:
     header = ("case", "candidate", "expected", "verdict", "blamed first", "seconds", "")
     right = sum(each.right for each in outcomes)
     return (
-        f"## Gate, {what}\n\n{results.circumstances({'profiler': profiler.__version__})}\n"
+        f"## Gate, {what}\n\n{results.circumstances({'profiler': __version__})}\n"
         f"{right} of {len(outcomes)} runs of `profiler ab` came out right.\n\n{results.table(header, rows)}"
     )
 

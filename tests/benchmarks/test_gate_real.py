@@ -41,24 +41,29 @@ def test_a_longer_script_says_the_same_in_a_fifth_more_tokens(tmp_path):
         assert after.model_copy(update={"output_tokens": before.output_tokens}) == before
 
 
+def printed(verdict, *blame):
+    rows = [{"phase": phase, "words": words, "certain": certain} for phase, words, certain in blame]
+    return json.dumps({"ab": {"verdict": verdict, "words": "said"}, "comparisons": [{"blame": rows}]})
+
+
+def test_what_is_blamed_is_the_first_that_is_beyond_chance():
+    out = printed("regressed", ("tool", "x", False), ("decode", "step 1", True), ("prefill", "step 2", True))
+    assert gate_real.read(1, out, "") == ("regressed", "said", "decode", "step 1")
+    assert gate_real.read(0, printed("not regressed", ("tool", "x", False)), "") == ("not regressed", "said", "", "")
+    assert gate_real.read(0, printed("cannot tell"), "") == ("cannot tell", "said", "", "")
+
+
 @pytest.mark.parametrize(
-    ("code", "out", "verdict"),
+    ("code", "out", "words"),
     [
-        (1, "Regressed after 8 of at most 96 pairs\n\nComparison", "regressed"),
-        (0, "Not regressed by 5% or more after 16 of at most 96 pairs", "not regressed"),
-        (0, "Cannot tell after 48 of at most 48 pairs", "cannot tell"),
-        (0, "Regressed after 8 pairs", "none"),
-        (1, "Cannot tell after 8 pairs", "none"),
-        (4, "", "none"),
+        (0, printed("regressed"), "exit code 0, but: said"),
+        (1, printed("not regressed"), "exit code 1, but: said"),
+        (4, "", "exit code 4: error: no engine"),
+        (3, '{"ab": {}}', "exit code 3: error: no engine"),
     ],
 )
-def test_a_verdict_is_words_and_exit_code_that_agree(code, out, verdict):
-    assert gate_real.verdict_of(code, out, "error: no engine\n")[0] == verdict
-
-
-def test_without_a_verdict_the_last_words_are_told():
-    assert gate_real.verdict_of(4, "", "starting\nerror: no engine\n\n")[1] == "exit code 4: error: no engine"
-    assert gate_real.verdict_of(3, "", "")[1] == "exit code 3: nothing was said"
+def test_a_verdict_whose_exit_code_does_not_fit_or_that_is_missing_is_none(code, out, words):
+    assert gate_real.read(code, out, "starting\n  error: no engine\n\n") == ("none", words, "", "")
 
 
 def test_right_is_verdict_blame_and_time_together():

@@ -35,7 +35,7 @@ from profiler.stats.sequential import look, plan_looks
 ALPHA = rules.ALPHA
 CHANCE = 0.01
 QUICK = 30
-QUICK_WHOLE = 3  # a second each
+QUICK_WHOLE = 2  # a second each
 FREE, PINNED = World(), World(cv=0.15, free=False, planned=True)
 STALLING = World(stalls=0.01, stall=10)
 RARE, COMMON = World(stalled_chains=0.1), World(stalls=0.02)

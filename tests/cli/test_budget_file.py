@@ -4,7 +4,7 @@ import pytest
 
 from profiler.cli.budget_file import load_budgets
 from profiler.compare.budgets import Limit, Margin, Selection
-from profiler.compare.vocabulary import margin_metrics, metrics
+from profiler.compare.vocabulary import margin_metrics, metric_lines, metrics
 from profiler.errors import UsageError
 
 
@@ -83,6 +83,15 @@ def test_every_metric_of_margins_can_be_written(load):
     for metric in margin_metrics():
         given = {"cache_hits": {"fewer": "1 point"}, "failed_chains": {"more": "1 point"}}.get(metric, {"slower": "1%"})
         assert load(margin(metric=metric, **given)).margins
+
+
+def test_the_help_lists_every_metric():
+    limits, margins = "\n".join(metric_lines()).split("Metrics of margins")
+    for name in metrics():
+        assert set(name.split(".")) <= set(limits.replace(".", " ").split())
+    phases = limits.split("\n")[2].split()
+    for name in margin_metrics():
+        assert name.partition(".")[0] in {*margins.replace(".", " ").split(), *phases}
 
 
 def test_whose_chains_they_are_of_is_by_task_tag_and_agent(load):

@@ -156,6 +156,17 @@ def test_everything_that_a_comparison_has_is_documented():
         assert re.search(rf"`{name}[`(]", text), name
 
 
+def test_the_example_runs_as_it_is_written(tmp_path, monkeypatch, capsys):
+    (tmp_path / "traces").mkdir()
+    write_run(tmp_path / "traces" / "main", traces("a"))
+    write_run(tmp_path / "traces" / "branch", traces("b", longer=10, start=100_000))
+    monkeypatch.chdir(tmp_path)
+    text = (REPOSITORY / "docs" / "python.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    exec(compile(example, "docs/python.md", "exec"), {})
+    assert "Chains take 2.0% longer" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("first", ["profiler", "profiler.compare.comparison", "profiler.cli.compare"])
 def test_the_function_is_not_hidden_by_the_package_of_its_name(first):
     program = f"import {first}, profiler, profiler.compare.rows; print(type(profiler.compare).__name__)"

@@ -127,8 +127,8 @@ def check(
     """
     from profiler.cli.budget_file import find_budgets, load_budgets
     from profiler.cli.check_agent import Measuring, is_agent, measured_now
-    from profiler.cli.compare import check_there
     from profiler.cli.output import STDOUT, check_replaceable, put
+    from profiler.comparable import check_there
     from profiler.report.check import render_check, render_check_json, render_junit
     from profiler.report.check_markdown import render_check_markdown
 
@@ -195,7 +195,7 @@ def judge(run: Recorded, base: Recorded | None, budgets: Budgets, cannot_tell: s
         DataError: run and baseline must not be compared, or share no task.
         UsageError: a limit or margin fits nothing of the run, or none is for its agent.
     """
-    from profiler.cli.compare import check_comparable, nothing_shared
+    from profiler.comparable import check_comparable, nothing_shared
     from profiler.compare.budgets import doubted, is_time
     from profiler.compare.limits import judge_limit, judge_trajectory
     from profiler.compare.margins import judge_margins

@@ -169,6 +169,6 @@ def _of_sides(revision: str, ready: Ready) -> list[str]:
 
 
 def _load(run: Path, name: str) -> Recorded:
-    from profiler.cli.compare import load_side
+    from profiler.comparable import load_side
 
     return replace(load_side(run).recorded, name=name)

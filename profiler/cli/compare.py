@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from profiler.cli.report import complete_run
-from profiler.comparable import check_comparable, check_there, compare_sides, load_side, nothing_shared
+from profiler.comparable import compare_sides, load_side
 from profiler.errors import UsageError
 
 if TYPE_CHECKING:
     from profiler.compare.comparison import Comparison, Recorded
 
-__all__ = ["ALLOWED", "check_comparable", "check_there", "compare", "compare_sides", "load_side", "nothing_shared"]
 # kind -> what it lets through: `profiler.compare.sameness.KINDS`, which takes pandas to import.
 ALLOWED = ("agent", "tasks", "script", "model", "engine", "flags", "host", "profiler", "unknown")
 

@@ -30,7 +30,8 @@ from profiler.stats.power import detectable_shift, sample_for
 from profiler.stats.proportion import MeansRatio, ratio_of_means
 from profiler.stats.tail import FEWEST_PAIRS, QuantileRatio, quantile_ratio
 
-_NO_TASK: Final = "no task that both have tells it"
+_NO_TASK: Final = "no chain of a task that both have tells it"
+_POINT: Final = 0.01
 _ONE_TASK: Final = "of one task nothing tells how sure that is: it takes two at least"
 
 
@@ -249,7 +250,8 @@ def _verdict(low: float | None, high: float | None, none: float, edge: float) ->
 def _bound(margin: Margin) -> str:
     if margin.metric in SHARES:
         less = f"{'lower' if margin.metric in LESS_IS_WORSE else 'higher'} than the baseline"
-        return f"less than {margin.margin * 100:g} points {less}" if margin.margin else f"no {less}"
+        points = f"{margin.margin * 100:g} point{'' if margin.margin == _POINT else 's'}"
+        return f"less than {points} {less}" if margin.margin else f"no {less}"
     most = f"less than {margin.margin * 100:g}% more" if margin.margin else "no more"
     return f"{most} than the baseline"
 

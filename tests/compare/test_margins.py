@@ -166,6 +166,7 @@ def test_cache_hits_are_held_in_points_and_fewer_are_worse():
     found = one("cache_hits", *sides(usual, fewer))
     assert (found.verdict, found.unit, found.value) == (REGRESSED, "points", pytest.approx(-0.1))
     assert found.bound == "less than 5 points lower than the baseline"
+    assert one("cache_hits", *sides(usual, usual), allowed=0.01).bound == "less than 1 point lower than the baseline"
     assert found.low == pytest.approx(found.value) == found.high
     within = one("cache_hits", *sides(usual, fewer), allowed=0.2)
     assert (within.verdict, within.reason) == (FINE, "less for sure, and within the margin")
@@ -218,7 +219,7 @@ def test_what_no_shared_task_tells_cannot_be_told():
     timed = recorded(tasks(*[[asked()]] * 3))
     untimed = recorded(tasks(*[[call(decode=100, timed=False, output_tokens=21)]] * 3))
     found = one("ttft", timed, untimed)
-    assert (found.verdict, found.value, found.reason) == (OPEN, None, "no task that both have tells it")
+    assert (found.verdict, found.value, found.reason) == (OPEN, None, "no chain of a task that both have tells it")
 
 
 def test_secondary_margins_under_drift_are_corrected_beyond_the_drift():

@@ -194,7 +194,7 @@ def start_on_port(plan: Plan, port: int, progress: Progress) -> Engine:
     label = f"vLLM {plan.installation.version} ({plan.device or 'unknown device'}) with {plan.model.name}"
     progress(f"starting {label} on port {port}")
     began = time.monotonic()
-    scratch = scratch_folder()
+    scratch = scratch_folder(sockets=True)
     process = SupervisedProcess(
         command,
         env=scratch_environment(scratch, environment),

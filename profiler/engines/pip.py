@@ -18,6 +18,7 @@ from pathlib import Path
 from profiler.engines.builds import Build
 from profiler.engines.model import Progress
 from profiler.engines.process import SupervisedProcess
+from profiler.engines.scratch import scratch_folder
 from profiler.engines.startlog import tail
 from profiler.errors import EngineUnavailable
 
@@ -138,7 +139,15 @@ class Installer:
         environment = {name: value for name, value in os.environ.items() if name not in _WORKS_AGAINST_A_VENV}
         environment |= {"PYTHONUNBUFFERED": "1", "PIP_NO_INPUT": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
         mark = self.log.stat().st_size
-        process = SupervisedProcess(command, env=environment, cwd=self.log.parent, log_path=self.log, grace_s=5.0)
+        scratch = scratch_folder(sockets=False)  # pip leaves what it has unpacked when it is ended
+        process = SupervisedProcess(
+            command,
+            env={**environment, "TMPDIR": str(scratch)},
+            cwd=self.log.parent,
+            log_path=self.log,
+            grace_s=5.0,
+            scratch=scratch,
+        )
         try:
             said, said_at = "", -SAY_EVERY_S
             while process.death() is None:

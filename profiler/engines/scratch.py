@@ -1,4 +1,4 @@
-"""A temporary folder for an engine of our own, which ends with it.
+"""A temporary folder for an engine of our own, or for what installs it, which ends with it.
 
 vLLM leaves a socket or two, and files by which its processes find each other, whenever it is not asked kindly to end,
 and its authors' cleaning does not reach all of them when it is.
@@ -20,14 +20,14 @@ _RANDOM = 8  # letters that `mkdtemp` adds
 _SHORT = "/tmp"  # noqa: S108 - `mkdtemp` makes a folder in it that is nobody else's
 
 
-def scratch_folder() -> Path:
+def scratch_folder(*, sockets: bool) -> Path:
     """A new folder, private to this user, where the system has its temporary files.
 
-    In /tmp where that is too deep for the path of a socket inside of it.
+    In /tmp where there will be `sockets` in it and the usual place is too deep for their path.
     """
     usual = tempfile.gettempdir()
     length = len(os.fsencode(os.path.join(usual, PREFIX))) + _RANDOM + _SOCKET_NAME  # noqa: PTH118 - bytes, not a path
-    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=usual if length <= _SOCKET_PATH else _SHORT))
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir=_SHORT if sockets and length > _SOCKET_PATH else usual))
 
 
 def scratch_environment(folder: Path, base: Mapping[str, str]) -> dict[str, str]:

@@ -109,13 +109,14 @@ def kill_an_installation():
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path}
     ) as started:
-        while not environment_path(TINY.name).is_dir():
+        children = []
+        while not (environment_path(TINY.name).is_dir() and children):
             assert started.poll() is None
             time.sleep(0.02)
-        children = psutil.Process(started.pid).children(recursive=True)
+            children = psutil.Process(started.pid).children(recursive=True)
         started.kill()
     assert children
-    return psutil.wait_procs(children, timeout=30)[1]
+    return psutil.wait_procs(children, timeout=300)[1]
 
 
 def offline(patch, cache, wheels):
@@ -243,11 +244,11 @@ def test_a_second_process_waits_for_the_first_and_says_so(cache):
     def first():
         with locked("x", print):
             entered.set()
-            leave.wait(30)
+            leave.wait(200)
 
     thread = threading.Thread(target=first)
     thread.start()
-    assert entered.wait(30)
+    assert entered.wait(200)
 
     def waiting(line):
         said.append(line)
@@ -319,21 +320,27 @@ def test_pips_lines_become_a_phrase(lines, words):
     assert activity(lines) == words
 
 
-def test_interrupting_an_installation_stops_pip(cache, built, tmp_path):
+STEP = "import time; time.sleep(600)"
+
+
+def test_interrupting_an_installation_stops_pip_and_leaves_nothing(cache, built, tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     environment = built.environment
     (tmp_path / "log").touch()
     seen = []
-    before = set(psutil.Process().children(recursive=True))
 
     def interrupt(line):
-        seen.extend(set(psutil.Process().children(recursive=True)) - before)
+        seen.extend(each for each in psutil.Process().children(recursive=True) if STEP in each.cmdline())
         raise KeyboardInterrupt
 
     installer = Installer(environment.path, tmp_path / "log", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        installer.run([str(environment.python), "-c", "import time; time.sleep(600)"], "a step")
+        installer.run([str(environment.python), "-c", STEP], "a step")
     assert seen
-    assert not [each for each in seen if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    assert psutil.wait_procs(seen, timeout=300)[1] == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_an_environment_that_runs_is_not_removed(cache):

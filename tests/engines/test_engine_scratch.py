@@ -23,7 +23,7 @@ def temporary(tmp_path, monkeypatch):
 
 def test_it_lies_among_the_temporary_files_and_is_private(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", "/tmp")
-    folder = scratch_folder()
+    folder = scratch_folder(sockets=True)
     try:
         assert folder.parent == Path("/tmp")
         assert folder.stat().st_mode & 0o777 == 0o700
@@ -34,10 +34,15 @@ def test_it_lies_among_the_temporary_files_and_is_private(tmp_path, monkeypatch)
 def test_the_path_of_a_socket_in_it_is_never_too_long(temporary):
     for length in (150, 200):
         usual = temporary(length)
-        folder = scratch_folder()
+        folder = scratch_folder(sockets=True)
         folder.rmdir()
         assert len(f"{folder}/{uuid4()}".encode()) <= 103
         assert not folder.is_relative_to(usual)
+
+
+def test_where_there_are_no_sockets_it_lies_where_the_user_has_room_however_deep_that_is(temporary):
+    usual = temporary(200)
+    assert scratch_folder(sockets=False).parent == usual
 
 
 def test_the_engine_finds_it_by_its_variables(tmp_path):

@@ -12,7 +12,8 @@ TESTS = (
     [["pytest", *sys.argv[1:]]]
     if sys.argv[1:]
     else [
-        ["pytest", "-q", "-m", "not engine and not live", "-n", "3", "--dist", "loadgroup"],
+        ["pytest", "-q", "-m", "not engine and not live and not slow", "-n", "3", "--dist", "loadgroup"],
+        ["pytest", "-q", "-m", "slow"],
         ["pytest", "-q", "-m", "live and not engine", "-n", "3", "--dist", "loadgroup"],
         ["pytest", "-m", "engine"],
         ["tests.own_gate"],

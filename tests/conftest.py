@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import compileall
 import os
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,10 +15,13 @@ from profiler.errors import EngineUnavailable
 
 pytest_plugins = ["pytester"]
 
+
 # No clock and no luck decides a property test: a loaded machine is slow, and the same examples are tried every time.
-# `pytest --hypothesis-profile search` looks for others.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
-settings.register_profile("search", settings.get_profile("suite"), derandomize=False)
+# `pytest --hypothesis-profile search` looks for others, and for more where a test does not say how many.
+settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True, max_examples=30
+)
+settings.register_profile("search", settings.get_profile("suite"), derandomize=False, max_examples=500)
 settings.load_profile("suite")
 
 # They start processes and servers and wait for them: seconds each, where the rest takes milliseconds.
@@ -57,6 +63,22 @@ LIVE = (
     "test_sim_server_traits",
     "test_workers",
 )
+
+
+def pytest_configure(config):
+    """Where bytecode is not written, each of hundreds of programs would compile the whole profiler again."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(Path(__file__).parents[1] / "profiler", quiet=2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Likewise each worker all tests. What tests themselves import is left as it is."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    try:
+        return (yield)
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def pytest_collection_modifyitems(items):

@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         does.headers.append({name.lower(): value for name, value in self.headers.items()})
         does.on_call(len(does.requests))
         if does.hang is not None:
-            does.hang.wait(30)
+            does.hang.wait(200)
         if len(does.requests) <= does.fail_first:
             return self._json(does.status, {"error": {"message": "on purpose", "type": "test"}})
         if body.get("model") not in does.models:

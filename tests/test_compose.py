@@ -55,7 +55,7 @@ def test_docker_itself_takes_it():
             ["docker", "compose", "--profile", "*", "-f", PATH, "config", "-q"],
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
     if done is None or b"is not a docker command" in done.stderr or b"unknown" in done.stderr:
         pytest.skip("docker compose is not installed")

@@ -14,7 +14,7 @@ def answer(task):
     if task == "fail":
         raise RuntimeError("no answer to that")
     body = {"model": os.environ["OPENAI_MODEL"], "messages": [{"role": "user", "content": task}], "stream": True}
-    with httpx2.Client(timeout=20) as client:
+    with httpx2.Client(timeout=300) as client:
         for _ in range(2):
             client.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body).raise_for_status()
     return "done"

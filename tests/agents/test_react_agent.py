@@ -141,7 +141,7 @@ def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProce
         env=kept | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

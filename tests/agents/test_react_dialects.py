@@ -36,7 +36,7 @@ class Runs(dict):
         tasks = [word for task in TASKS for word in ("--task", task)]
         options = ["--sim-dialect", dialect, "--sim-profile", "fast", "--warmup", "0", "--out", str(folder)]
         command = [sys.executable, "-m", "profiler", "run", str(ROOT / "agents" / "react.py"), *tasks, *options]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, done.stderr
         self[dialect] = load_run(folder), read_truth(folder / TRUTH_FILE)
         return self[dialect]

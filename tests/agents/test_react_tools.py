@@ -132,7 +132,7 @@ def test_a_query_without_end_is_stopped(query):
     begin = time.monotonic()
     with pytest.raises(ToolException, match="too much work"):
         sql(query)
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 120
 
 
 @pytest.mark.parametrize(

@@ -299,13 +299,13 @@ def test_a_wide_fan_out_in_two_layers_is_told_apart():
     assert calls_of(*outer, *inner) == [each.span_id for each in outer]
 
 
-def test_ten_thousand_siblings_take_no_longer_each_than_a_few():
+def test_thousands_of_siblings_take_no_longer_each_than_a_few():
     def of(count):
         models = [{KIND: "LLM", "llm.model_name": str(at)} for at in range(count)]
         return [FOREIGN_ROOT, *[span(f"c{at}", at, at + count, "root", models[at]) for at in range(count)]]
 
-    few, many = of(500), of(10_000)
-    assert _timed(lambda: adopt(many), 1) / 10_000 < 10 * min(_timed(lambda: adopt(few), 1) for _ in range(3)) / 500
+    few, many = of(200), of(4000)
+    assert _timed(lambda: adopt(many), 1) / 4000 < 10 * min(_timed(lambda: adopt(few), 1) for _ in range(3)) / 200
 
 
 def test_each_call_has_one_twin_at_most():
@@ -400,8 +400,11 @@ def test_our_own_spans_are_handed_back_as_they_are():
 
 def test_telling_that_spans_are_our_own_takes_next_to_no_time():
     spans = our_spans(40)
-    best = min(_timed(lambda: adopt(spans)) for _ in range(50))
-    assert best / 40 < 0.2e-6
+    best, looked_at = (
+        min(_timed(work) for _ in range(50))
+        for work in (lambda: adopt(spans), lambda: [one.attributes for one in spans])
+    )
+    assert best < 10 * looked_at
 
 
 def _timed(work, times=20):

@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -35,12 +36,14 @@ class Chromium:
             "--no-first-run", "--disable-dev-shm-usage", "--disable-extensions", "--disable-background-networking",
             "--disable-sync", "--hide-scrollbars", f"--user-data-dir={profile}", "about:blank",
         ]  # fmt: skip
+        self._temporary = tempfile.mkdtemp(prefix="chromium-")  # short: there are sockets in it
         self._process = subprocess.Popen(
             ["bash", "-c", start, "chromium", *command],
             pass_fds=(to_browser, from_browser),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "TMPDIR": self._temporary},
         )
         os.close(to_browser)
         os.close(from_browser)
@@ -63,7 +66,7 @@ class Chromium:
         ]
         try:
             self._send("Browser.close", session=None)
-            self._process.wait(10)
+            self._process.wait(100)
         except (OSError, TimeoutError, subprocess.TimeoutExpired):
             pass
         for pid in family:
@@ -71,7 +74,8 @@ class Chromium:
                 psutil.Process(pid).kill()
             except psutil.NoSuchProcess:
                 continue
-        self._process.wait(10)
+        self._process.wait(100)
+        shutil.rmtree(self._temporary, ignore_errors=True)
         os.close(self._out)
         os.close(self._in)
 
@@ -143,7 +147,7 @@ class Chromium:
         self._send("Page.navigate", {"url": Path(path).absolute().as_uri()})
         self.wait("document.documentElement?.dataset.ready === 'yes'")
 
-    def wait(self, condition, patience_s=30):
+    def wait(self, condition, patience_s=200):
         """Until a JavaScript expression is true."""
         until = time.monotonic() + patience_s
         while not self.run(condition):

@@ -20,7 +20,7 @@ PLAIN_AGENT = """
 import os, httpx2
 def answer(task):
     body = {"model": os.environ["OPENAI_MODEL"], "messages": [{"role": "user", "content": task}], "stream": True}
-    with httpx2.Client(timeout=20) as client:
+    with httpx2.Client(timeout=300) as client:
         for _ in range(2):
             client.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body).raise_for_status()
     return "done"
@@ -75,7 +75,7 @@ def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_lines(path: Path, lines: int, seconds: float = 30) -> None:
+def wait_for_lines(path: Path, lines: int, seconds: float = 200) -> None:
     """Until a file that another process writes has so many lines."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -20,7 +20,7 @@ ROOT = os.environ["OPENAI_BASE_URL"].removesuffix("/v1")
 def answer(task):
     asked = {"inputs": task, "parameters": {"max_new_tokens": 20, "top_p": 1.0}}
     said = []
-    with httpx2.Client(timeout=20) as client:
+    with httpx2.Client(timeout=300) as client:
         with client.stream("POST", ROOT + "/generate_stream", json=asked) as response:
             for line in response.iter_lines():
                 if line.startswith("data:"):
@@ -37,7 +37,7 @@ ROOT = os.environ["OLLAMA_HOST"]
 def answer(task):
     asked = {"model": os.environ["OPENAI_MODEL"], "messages": [{"role": "user", "content": task}]}
     said = []
-    with httpx2.Client(timeout=20) as client:
+    with httpx2.Client(timeout=300) as client:
         with client.stream("POST", ROOT + "/api/chat", json=asked) as response:
             for line in response.iter_lines():
                 said.append(json.loads(line))

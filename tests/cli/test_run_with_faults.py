@@ -15,7 +15,7 @@ from profiler.truth import TRUTH_FILE, read_truth
 
 PATIENT_AGENT = """
 import os, openai
-client = openai.AsyncOpenAI(max_retries=2, timeout=2)
+client = openai.AsyncOpenAI(max_retries=2, timeout=PATIENCE)
 async def answer(task):
     for number in range(3):
         messages = [{"role": "user", "content": f"{task} {number}"}]
@@ -29,20 +29,21 @@ async def answer(task):
 """
 
 
-def run_with(bench, *options: str, chains: int = 48):
+def run_with(bench, *options: str, chains: int = 48, patience_s: int = 200):
     inputs = [word for number in range(chains) for word in ("--input", f"question {number}")]
+    agent = bench.agent(PATIENT_AGENT.replace("PATIENCE", str(patience_s)))
     process = start(  # of its own: the agent leaves its client open
-        "run", bench.agent(PATIENT_AGENT), "--backend", "sim", "--sim-profile", "fast", *options, *inputs,
-        "--concurrency", "16", "--warmup", "0", "--timeout", "20", "--out", "out", cwd=bench.folder,
+        "run", agent, "--backend", "sim", "--sim-profile", "fast", *options, *inputs,
+        "--concurrency", "16", "--warmup", "0", "--timeout", str(10 * patience_s), "--out", "out", cwd=bench.folder,
     )  # fmt: skip
-    out, err = process.communicate(timeout=180)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     return out
 
 
 def test_every_call_and_chain_is_accounted_for_whatever_goes_wrong(bench):
     chains = 80
-    run_with(bench, "--sim-fault", "any=0.4", chains=chains)
+    run_with(bench, "--sim-fault", "any=0.4", chains=chains, patience_s=2)
     run = load_run(bench.folder / "out")
     manifest = bench.manifest()
     assert len(run.traces) == manifest["chains"]["finished"] == chains

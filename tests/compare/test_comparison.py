@@ -257,7 +257,7 @@ def test_runs_at_the_same_time_are_told():
     assert compared(made, made).order.at_once == 4
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8)
 @given(st.data())
 def test_whatever_chains_do_the_parts_sum(data):
     part = st.one_of(

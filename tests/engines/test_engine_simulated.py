@@ -22,7 +22,7 @@ from profiler.errors import EngineDied, EngineUnavailable, UsageError
 from profiler.truth import OK, TRUTH_FILE, read_truth
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 60
+LIMIT_S = 200
 
 
 def opened(folder, sim=None, **options):
@@ -54,16 +54,18 @@ def test_it_answers_says_that_it_is_simulated_and_is_gone_afterwards(tmp_path):
 
 def test_what_is_done_meanwhile_finds_the_engine_starting_and_ends_it_by_failing(tmp_path):
     seen = []
-    others = set(psutil.Process().children(recursive=True))  # engines that fixtures of other tests hold
+    log = tmp_path / "l"
 
-    def fail():
-        seen.extend(set(psutil.Process().children(recursive=True)) - others)
+    def fail():  # the supervisor has the log's name; there are engines that fixtures of other tests hold
+        for child in psutil.Process().children():
+            if str(log) in child.cmdline():
+                seen.extend([child, *child.children(recursive=True)])
         raise ValueError("a typo")
 
     options = EngineOptions(backend="sim", sim=SimOptions(profile="fast"))
     with (
         pytest.raises(ValueError, match="a typo"),
-        open_engine(options, log_path=tmp_path / "l", progress=lambda _: None, meanwhile=fail),
+        open_engine(options, log_path=log, progress=lambda _: None, meanwhile=fail),
     ):
         pytest.fail("it never opens")
     assert seen
@@ -250,7 +252,7 @@ AGENT = """
 import os, httpx2
 def answer(task):
     body = {"model": os.environ["OPENAI_MODEL"], "messages": [{"role": "user", "content": task}], "stream": True}
-    with httpx2.Client(timeout=20, trust_env=False) as client:
+    with httpx2.Client(timeout=300, trust_env=False) as client:
         client.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body).raise_for_status()
 """
 

@@ -26,7 +26,7 @@ import os, httpx2
 def answer(task):
     asked = {"model": os.environ["OPENAI_MODEL"], "messages": [{"role": "user", "content": task}], "max_tokens": 6}
     url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
-    with httpx2.Client(timeout=120) as client:
+    with httpx2.Client(timeout=300) as client:
         said = client.post(url, json=asked).raise_for_status().json()["choices"][0]["message"]
         with client.stream("POST", url, json={**asked, "stream": True}) as response:
             lines = [line for line in response.iter_lines() if line]
@@ -75,7 +75,7 @@ def served(vllm_python, tmp_path_factory):
         yield url, str(model)
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(200)
 
 
 def profiled(folder, served, agent, *options):

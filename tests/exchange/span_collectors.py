@@ -48,7 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["content-length"]))
         does.requests.append({name.lower(): value for name, value in self.headers.items()} | {"path": self.path})
         if does.hold is not None:
-            does.hold.wait(20)
+            does.hold.wait(300)
         if does.answers:
             return self._answer(*does.answers.pop(0))
         if does.most_bytes is not None and len(body) > does.most_bytes:

@@ -57,7 +57,7 @@ def mlflow(tmp_path_factory):
     finally:
         os.killpg(server.pid, 15)
         try:
-            server.wait(20)
+            server.wait(200)
         except subprocess.TimeoutExpired:
             os.killpg(server.pid, 9)
             server.wait()
@@ -96,7 +96,7 @@ def test_what_a_backend_of_others_gives_back_has_the_same_figures(mlflow, record
     with saved.open("wb") as file:
         for trace_id in run.tables.chains["trace_id"]:
             with urllib.request.urlopen(
-                f"{mlflow}/api/3.0/mlflow/traces/get?trace_id=tr-{trace_id}", timeout=60
+                f"{mlflow}/api/3.0/mlflow/traces/get?trace_id=tr-{trace_id}", timeout=300
             ) as got:
                 file.write(got.read().replace(b"\n", b" ") + b"\n")
     assert main(["import", str(saved), "--out", str(tmp_path / "imported")]) == 0
@@ -113,5 +113,5 @@ def experiment(address, name):
         data=json.dumps({"name": name}).encode(),
         headers={"content-type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=120) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         return json.load(answer)["experiment_id"]

@@ -26,7 +26,7 @@ def _no_variables(monkeypatch):
 
 
 def send(endpoint, protocol="http/protobuf", items=None, **options):
-    options = {"timeout_s": 5.0, "patience_s": 0.0, **options}
+    options = {"timeout_s": 60.0, "patience_s": 0.0, **options}
     sender = Sender(endpoint, protocol, **options)
     try:
         sender.send(document(chain() if items is None else items))

@@ -41,4 +41,4 @@ def test_an_answer_that_drips_is_cut_off(monkeypatch, begin):
         monkeypatch.setattr(viewer, "UI_PORT", port)
         began = time.monotonic()
         assert viewer.find_viewer("http://127.0.0.1:4318") is None
-        assert time.monotonic() - began < 20  # and not for ever
+        assert time.monotonic() - began < 120  # and not for ever

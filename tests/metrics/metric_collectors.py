@@ -43,7 +43,7 @@ def http_collector(statuses=(), hold=None, answer=b"", headers=()):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["content-length"]))
             if hold is not None:
-                hold.wait(30)
+                hold.wait(300)
             status = left.pop(0) if left else 200
             paths.append(self.path)
             if status == 200 and self.path.endswith("/metrics"):

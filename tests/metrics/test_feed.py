@@ -43,7 +43,7 @@ def stuck(monkeypatch):
     monkeypatch.setattr(feeds, "QUEUE_CHAINS", 2)
     hold, figures = threading.Event(), Figures()
     take = figures.take
-    monkeypatch.setattr(figures, "take", lambda spans: hold.wait(30) and take(spans))
+    monkeypatch.setattr(figures, "take", lambda spans: hold.wait(300) and take(spans))
     yield Feed(figures), hold
     hold.set()
 
@@ -61,4 +61,4 @@ def test_ending_waits_no_longer_than_it_is_told(stuck):
         feed.offer(chain(call()))
     began = time.monotonic()
     feed.close(0.05)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 120

@@ -31,7 +31,7 @@ def figures(chains=1):
 
 
 def wait_until(condition):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -39,7 +39,7 @@ def wait_until(condition):
 
 def test_figures_arrive_over_http_as_the_conventions_name_them():
     with http_collector() as (endpoint, requests, paths):
-        export = OtlpMetrics(endpoint, figures(chains=3), RESOURCE, every_s=NEVER).close(5)
+        export = OtlpMetrics(endpoint, figures(chains=3), RESOURCE, every_s=NEVER).close(60)
     (request,) = requests
     (group,) = request.resource_metrics
     assert {each.key: each.value.string_value for each in group.resource.attributes}.items() >= RESOURCE.items()
@@ -62,7 +62,7 @@ def test_figures_arrive_over_grpc():
         sending = OtlpMetrics(
             endpoint, figures(), RESOURCE, every_s=NEVER, environ={"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
         )
-        export = sending.close(5)
+        export = sending.close(60)
     assert points(requests[0])["gen_ai.invoke_agent.duration"][0].count == 1
     assert (export.not_sent, export.protocol) == (0, "grpc")
 
@@ -73,7 +73,7 @@ def test_each_sending_tells_everything_so_that_a_lost_one_loses_nothing():
         sending = OtlpMetrics(endpoint, growing, RESOURCE, every_s=0.01)
         wait_until(lambda: requests)
         growing.take(chain(call()))
-        export = sending.close(5)
+        export = sending.close(60)
     assert len(paths) > len(requests)
     counts = [points(each)["gen_ai.client.operation.duration"][0].count for each in requests]
     assert (counts[0], counts[-1]) == (1, 2)
@@ -87,7 +87,7 @@ def test_what_has_not_changed_is_not_sent_again():
         sending = OtlpMetrics(endpoint, figures(), RESOURCE, every_s=0.01)
         wait_until(lambda: requests)
         time.sleep(0.1)
-        sending.close(5)
+        sending.close(60)
     assert len(requests) == 1
 
 
@@ -99,7 +99,7 @@ def test_differences_add_up_to_everything_even_if_one_is_lost():
         growing.take(chain(call()))
         wait_until(lambda: len(requests) == 2)
         growing.take(chain(call(), call()))
-        export = sending.close(5)
+        export = sending.close(60)
     assert len(paths) == len(requests) + 1
     found = [points(each)["gen_ai.client.operation.duration"][0] for each in requests]
     assert [each.count for each in found] == [1, 1, 2]
@@ -136,7 +136,7 @@ REJECTING = ExportMetricsServiceResponse(
 )
 def test_a_success_by_its_status_alone_is_none(answer, kind, says):
     with http_collector(answer=answer, headers=[("content-type", kind)]) as (endpoint, _, _):
-        export = OtlpMetrics(endpoint, figures(), RESOURCE, every_s=NEVER).close(5)
+        export = OtlpMetrics(endpoint, figures(), RESOURCE, every_s=NEVER).close(60)
     assert export.sent == 0
     assert says in export.error
 
@@ -146,7 +146,7 @@ def test_a_redirect_is_not_followed():
         http_collector() as (other, requests, _),
         http_collector([307] * 9, headers=[("location", f"{other}/v1/metrics")]) as (endpoint, _, paths),
     ):
-        export = OtlpMetrics(endpoint, figures(), RESOURCE, every_s=NEVER).close(5)
+        export = OtlpMetrics(endpoint, figures(), RESOURCE, every_s=NEVER).close(60)
     assert (len(paths), requests, export.sent) == (1, [], 0)
     assert "307" in export.error
 
@@ -159,7 +159,7 @@ def test_a_hanging_collector_costs_only_the_stated_wait():
         hold.set()
     assert export.not_sent > 0
     assert export.error
-    assert time.monotonic() - began < 20  # and not the exporter's own patience times its tries
+    assert time.monotonic() - began < 120  # and not the exporter's own patience times its tries
 
 
 def test_a_collector_of_spans_alone_is_asked_once_and_told_for_what_it_is():
@@ -171,7 +171,7 @@ def test_a_collector_of_spans_alone_is_asked_once_and_told_for_what_it_is():
         for _ in range(5):
             growing.take(chain(call()))
             time.sleep(0.02)
-        export = sending.close(5)
+        export = sending.close(60)
     assert len(paths) == 1
     assert "takes no metrics" in export.error
     assert "404" in export.error
@@ -180,19 +180,19 @@ def test_a_collector_of_spans_alone_is_asked_once_and_told_for_what_it_is():
 def test_over_grpc_too():
     with grpc_collector(metrics=False) as (endpoint, _):
         environ = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-        export = OtlpMetrics(endpoint, figures(), RESOURCE, every_s=NEVER, environ=environ).close(5)
+        export = OtlpMetrics(endpoint, figures(), RESOURCE, every_s=NEVER, environ=environ).close(60)
     assert "takes no metrics: its answer was UNIMPLEMENTED" in export.error
 
 
 def test_a_refusing_collector_is_told_with_its_answer():
     with http_collector(statuses=[401] * 9) as (endpoint, _, _):
-        export = OtlpMetrics(endpoint, figures(), RESOURCE, every_s=NEVER).close(5)
+        export = OtlpMetrics(endpoint, figures(), RESOURCE, every_s=NEVER).close(60)
     assert "401" in export.error
 
 
 def test_a_run_without_a_chain_sends_nothing():
     with http_collector() as (endpoint, _, paths):
-        export = OtlpMetrics(endpoint, Figures(), RESOURCE, every_s=0.01).close(5)
+        export = OtlpMetrics(endpoint, Figures(), RESOURCE, every_s=0.01).close(60)
     assert paths == []
     assert (export.sent, export.not_sent, export.error) == (0, 0, None)
 
@@ -236,5 +236,5 @@ def test_the_standard_variable_decides_the_interval(told, seconds):
 def test_credentials_in_the_address_are_not_kept():
     with http_collector() as (endpoint, _, _):
         address = endpoint.replace("http://", "http://user:secret@")
-        export = OtlpMetrics(address, figures(), RESOURCE, every_s=NEVER).close(5)
+        export = OtlpMetrics(address, figures(), RESOURCE, every_s=NEVER).close(60)
     assert "secret" not in export.endpoint

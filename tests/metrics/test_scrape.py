@@ -22,7 +22,7 @@ OPEN_METRICS = "application/openmetrics-text; version=1.0.0"
 
 def scraped(server, accept="text/plain"):
     request = urllib.request.Request(server.url, headers={"Accept": accept})
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=300) as response:
         return response.read().decode()
 
 

@@ -67,16 +67,16 @@ def send_one(exporter: SpanExporter, trace_id: int, parent: int) -> None:
 
 
 def over_grpc(address: str, **options) -> OverGrpc:
-    return OverGrpc(endpoint=address, insecure=True, timeout=5, **options)
+    return OverGrpc(endpoint=address, insecure=True, timeout=60, **options)
 
 
 def over_http(address: str, **options) -> OverHttp:
-    return OverHttp(endpoint=address, timeout=5, **options)
+    return OverHttp(endpoint=address, timeout=60, **options)
 
 
 def post(port: int, body, path="/v1/traces", method="POST", **headers):
     """Status and body of a plain request."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, {"content-type": "application/x-protobuf", **named})

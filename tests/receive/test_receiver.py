@@ -53,7 +53,7 @@ def receiver():
     assert not receiver._thread.is_alive()
 
 
-def until(condition, seconds=10.0):
+def until(condition, seconds=200.0):
     """What comes from other threads comes some time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -76,7 +76,7 @@ def until(condition, seconds=10.0):
 def test_the_official_exporters_are_understood_on_one_port_whatever_they_speak(receiver, exporter):
     kept = Kept(receiver, calls=[11])
     send_one(exporter(receiver.endpoint), OURS, parent=11)
-    receiver.wait(10)
+    receiver.wait(200)
     assert receiver._intake.complete.is_set()
     assert kept.parents() == [11]
     assert receiver.facts().joined == 1
@@ -99,7 +99,7 @@ def test_waiting_ends_with_the_last_span_and_not_before(receiver):
     assert receiver.wait(0.3) >= 0.3
     late = threading.Thread(target=send_one, args=(over_http(receiver.endpoint), OURS, 12))
     late.start()
-    receiver.wait(10)
+    receiver.wait(200)
     assert receiver._intake.complete.is_set()
     late.join()
     assert sorted(kept.parents()) == [11, 12]
@@ -144,18 +144,18 @@ def test_a_bomb_over_grpc_is_refused_by_its_inflated_size(receiver):
     with grpc.insecure_channel(f"127.0.0.1:{receiver.port}", compression=grpc.Compression.Gzip) as channel:
         export = channel.unary_unary("/opentelemetry.proto.collector.trace.v1.TraceService/Export")
         with pytest.raises(grpc.RpcError) as refused:
-            export(bytes(64 << 20), timeout=30)
+            export(bytes(64 << 20), timeout=300)
         assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         with pytest.raises(grpc.RpcError) as refused:
-            export(b"garbage", timeout=30)
+            export(b"garbage", timeout=300)
         assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
-        assert export(request({"trace_id": OURS}).SerializeToString(), timeout=30) == b""
+        assert export(request({"trace_id": OURS}).SerializeToString(), timeout=300) == b""
     until(lambda: receiver.facts().refused == {"not OTLP": 1})
     assert receiver.facts().kept == 1
 
 
 def test_a_body_without_an_end_is_cut_off_at_the_limit(receiver):
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=30) as endless:
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=300) as endless:
         head = b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n"
         endless.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n")
         chunk = b"10000\r\n" + bytes(0x10000) + b"\r\n"
@@ -174,7 +174,7 @@ def test_a_body_without_an_end_is_cut_off_at_the_limit(receiver):
 def test_a_slow_sender_is_cut_off_and_holds_nobody_up(receiver, monkeypatch):
     monkeypatch.setattr(http_side, "BODY_LIMIT_S", 0.3)
     kept = Kept(receiver)
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=30) as slow:
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=300) as slow:
         slow.sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
         send_one(over_grpc(receiver.endpoint), OURS, parent=11)
         send_one(over_http(receiver.endpoint), OURS, parent=12)
@@ -193,7 +193,7 @@ def test_a_slow_sender_is_cut_off_and_holds_nobody_up(receiver, monkeypatch):
     ids=["TLS", "garbage", "SSH"],
 )
 def test_connections_that_speak_something_else_are_cut_off_and_counted(receiver, said, kind):
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=30) as other:
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=300) as other:
         try:
             other.sendall(said)
             assert other.recv(1000) == b""
@@ -205,7 +205,7 @@ def test_connections_that_speak_something_else_are_cut_off_and_counted(receiver,
 def test_garbage_that_begins_as_grpc_does_harms_nothing(receiver):
     kept = Kept(receiver)
     for _ in range(20):
-        with socket.create_connection(("127.0.0.1", receiver.port), timeout=30) as other:
+        with socket.create_connection(("127.0.0.1", receiver.port), timeout=300) as other:
             other.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + os.urandom(500))
     send_one(over_grpc(receiver.endpoint), OURS, parent=11)
     assert kept.parents() == [11]
@@ -213,9 +213,9 @@ def test_garbage_that_begins_as_grpc_does_harms_nothing(receiver):
 
 def test_more_connections_than_it_takes_are_refused_and_those_that_are_there_go_on(receiver, monkeypatch):
     monkeypatch.setattr("profiler.receive.door.MOST_CONNECTIONS", 3)
-    idle = [socket.create_connection(("127.0.0.1", receiver.port), timeout=30) for _ in range(3)]
+    idle = [socket.create_connection(("127.0.0.1", receiver.port), timeout=300) for _ in range(3)]
     until(lambda: len(receiver._door.open) == 3)
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=30) as one_more:
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=300) as one_more:
         with contextlib.suppress(ConnectionError):
             assert one_more.recv(10) == b""
     until(lambda: receiver.facts().refused == {"too many connections": 1})
@@ -251,7 +251,7 @@ def test_after_its_end_the_port_is_free_and_an_exporter_fails_quickly():
 
 def test_closing_with_connections_open_and_requests_under_way_ends_at_once():
     receiver = SpanReceiver()
-    open_ones = [socket.create_connection(("127.0.0.1", receiver.port), timeout=30) for _ in range(3)]
+    open_ones = [socket.create_connection(("127.0.0.1", receiver.port), timeout=300) for _ in range(3)]
     open_ones[0].sendall(b"POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
     open_ones[1].sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     until(lambda: len(receiver._door.open) == 3)
@@ -262,16 +262,16 @@ def test_closing_with_connections_open_and_requests_under_way_ends_at_once():
 
 
 def test_a_grpc_call_that_never_sends_its_message_holds_nobody_up_and_is_cut_off(receiver, monkeypatch):
-    monkeypatch.setattr(grpc_side, "_MESSAGE_S", 0.5)
+    monkeypatch.setattr(grpc_side, "_MESSAGE_S", 3.0)
     kept = Kept(receiver, calls=[11])
     said = threading.Event()
 
     def never():
-        said.wait(60)
+        said.wait(200)
         yield from ()
 
     with grpc.insecure_channel(f"127.0.0.1:{receiver.port}") as channel:
-        silent = channel.stream_unary(f"/{grpc_side.SERVICE}/Export").future(never(), timeout=60)
+        silent = channel.stream_unary(f"/{grpc_side.SERVICE}/Export").future(never(), timeout=300)
         send_one(over_grpc(receiver.endpoint), OURS, parent=11)
         until(lambda: kept.parents() == [11])
         until(silent.done)
@@ -282,7 +282,7 @@ def test_a_grpc_call_that_never_sends_its_message_holds_nobody_up_and_is_cut_off
 @pytest.mark.parametrize("said", [b"POST /v1", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
 def test_a_connection_that_stops_before_its_first_request_is_whole_is_cut_off(receiver, monkeypatch, said):
     monkeypatch.setattr(door, "FIRST_BYTES_S", 0.3)
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=300) as connection:
         connection.sendall(said)
         with contextlib.suppress(ConnectionResetError):
             while connection.recv(1000):
@@ -291,10 +291,10 @@ def test_a_connection_that_stops_before_its_first_request_is_whole_is_cut_off(re
 
 
 def test_a_connection_whose_first_request_is_whole_may_stay(receiver, monkeypatch):
-    monkeypatch.setattr(door, "FIRST_BYTES_S", 0.5)
+    monkeypatch.setattr(door, "FIRST_BYTES_S", 2.0)
     rest = b"st: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=30) as connection:
-        for pause_s in (0.0, 1.0):
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=300) as connection:
+        for pause_s in (0.0, 3.0):
             time.sleep(pause_s)
             connection.sendall(b"POST /v1/traces HTTP/1.1\r\nHo")
             connection.sendall(rest)

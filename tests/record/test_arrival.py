@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from collections import deque
 from contextlib import asynccontextmanager
 from time import perf_counter_ns
@@ -35,9 +36,7 @@ END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 def hold(ns):
     """Keep the loop from everything else."""
-    until = perf_counter_ns() + ns
-    while perf_counter_ns() < until:
-        pass
+    time.sleep(ns / 1e9)
 
 
 @asynccontextmanager
@@ -127,7 +126,7 @@ def test_sent_is_when_the_body_is_written_however_late_that_is():
 
     async def late(name, _):
         if name == "http11.send_request_body.started":  # after our own note of it
-            hold(40 * MS)
+            hold(300 * MS)
             begun.append(perf_counter_ns())
 
     async def run_late():
@@ -138,15 +137,15 @@ def test_sent_is_when_the_body_is_written_however_late_that_is():
         asyncio.run(run_late())
     (call,) = recording.calls()
     assert begun
-    assert call.attributes[sc.SENT_NS] >= 40 * MS
+    assert call.attributes[sc.SENT_NS] >= 300 * MS
     with recorded() as recording:
         asyncio.run(run())
-    assert recording.calls()[0].attributes[sc.SENT_NS] < 40 * MS
+    assert recording.calls()[0].attributes[sc.SENT_NS] < 300 * MS
 
 
 def test_waiting_for_a_pooled_connection_and_connecting_are_told_apart():
     async def answer(_, writer):
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
         writer.write(HEAD + event("one") + END)
 
     async def run():
@@ -157,7 +156,8 @@ def test_waiting_for_a_pooled_connection_and_connecting_are_told_apart():
     with recorded() as recording:
         asyncio.run(run())
     first, second = sorted(recording.calls(), key=lambda call: call.end_ns)
-    assert first.attributes[sc.POOL_WAIT_NS] < 50 * MS <= second.attributes[sc.POOL_WAIT_NS]
+    assert first.attributes[sc.POOL_WAIT_NS] < second.attributes[sc.POOL_WAIT_NS]
+    assert second.attributes[sc.POOL_WAIT_NS] >= 200 * MS
     for call in (first, second):
         known = call.attributes[sc.POOL_WAIT_NS] + call.attributes.get(sc.CONNECT_NS, 0)
         assert known <= call.attributes[sc.SENT_NS]

@@ -32,7 +32,7 @@ def http_collector(status=200, hold=None):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["content-length"]))
             if hold is not None:
-                hold.wait(30)
+                hold.wait(300)
             names.extend(span_names(ExportTraceServiceRequest.FromString(body)))
             self.send_response(status)
             self.send_header("content-length", "0")

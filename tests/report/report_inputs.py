@@ -40,6 +40,7 @@ __all__ = [
 
 
 _SMALL = tuple(runs.small_run())
+_KNOWN = {}
 
 
 def manifest(**changes):
@@ -58,7 +59,13 @@ def manifest(**changes):
 
 
 def explanation_of(traces):
-    return _small_explanation() if traces is _SMALL else explain(build_tables(traces))
+    """Worked out once for each content: most tests report on a few traces in many ways."""
+    if traces is _SMALL:
+        return _small_explanation()
+    content = repr(traces)
+    if content not in _KNOWN:
+        _KNOWN[content] = explain(build_tables(traces))
+    return _KNOWN[content]
 
 
 def summary_of(traces):

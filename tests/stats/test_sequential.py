@@ -102,8 +102,8 @@ def test_one_pair_decides_nothing():
 def test_either_verdict_is_wrong_no_more_often_than_it_may(tasks, rounds):
     draw = np.random.default_rng(4)
     plan = plan_looks(tasks, rounds, confidence=0.9)
-    alike = [run_of(draw, plan, tasks)[0] for _ in range(100)]
-    slower = [run_of(draw, plan, tasks, shift=math.log1p(plan.margin))[0] for _ in range(100)]
+    alike = [run_of(draw, plan, tasks)[0] for _ in range(60)]
+    slower = [run_of(draw, plan, tasks, shift=math.log1p(plan.margin))[0] for _ in range(60)]
     assert np.mean([each is Verdict.REGRESSED for each in alike]) <= 0.12  # 5% is allowed
     assert np.mean([each is Verdict.NOT_REGRESSED for each in slower]) <= 0.12
 

@@ -232,7 +232,7 @@ def on_a_full_disk(folder, limit):
         [sys.executable, "-c", FULL_DISK, str(folder), str(limit)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
         env={"PYTHONPATH": f"{REPOSITORY}:{Path(__file__).parent}"},
     )

@@ -21,7 +21,7 @@ from profiler.engines.sim.traits import parse_traits
 from profiler.record.sse import Decoder
 from profiler.truth import read_truth
 
-LIMIT_S = 20
+LIMIT_S = 200
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 

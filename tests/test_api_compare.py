@@ -171,6 +171,6 @@ def test_the_example_runs_as_it_is_written(tmp_path, monkeypatch, capsys):
 def test_the_function_is_not_hidden_by_the_package_of_its_name(first):
     program = f"import {first}, profiler, profiler.compare.rows; print(type(profiler.compare).__name__)"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True, cwd=REPOSITORY
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=True, cwd=REPOSITORY
     )
     assert done.stdout.strip() == "function"

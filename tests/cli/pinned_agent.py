@@ -15,7 +15,7 @@ PLANS, ANSWERS = 1, 1
 
 def ask(times):
     body = {"model": os.environ["OPENAI_MODEL"], "messages": [{"role": "user", "content": "so?"}], "stream": True}
-    with httpx2.Client(timeout=20) as client:
+    with httpx2.Client(timeout=300) as client:
         for _ in range(times):
             client.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body).raise_for_status()
     return {}

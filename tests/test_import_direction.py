@@ -12,7 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 PACKAGE = REPOSITORY / "profiler"
 ALL = sorted(PACKAGE.rglob("*.py"))
-PURE = [path for path in ALL if path.parent.name in ("analysis", "findings", "stats", "compare", "report")]
+PURE = [path for path in ALL if path.parent.name in ("analysis", "findings", "stats", "compare", "report", "trend")]
 PURE.append(PACKAGE / "store" / "manifest.py")
 
 OUTER = ("profiler.record", "profiler.engines", "profiler.cli", "profiler.store.writer", "profiler.store.reader")
@@ -47,7 +47,7 @@ def is_below(module, packages):
 
 def test_there_are_pure_modules_to_look_at():
     folders = {path.parent.name for path in PURE}
-    assert folders == {"analysis", "findings", "stats", "compare", "report", "store"}
+    assert folders == {"analysis", "findings", "stats", "compare", "report", "trend", "store"}
     assert len(PURE) > 10
 
 
@@ -68,7 +68,8 @@ def test_a_pure_module_does_not_print_or_open_files(path):
     [
         ("stats", ("profiler.analysis", "profiler.report", "profiler.store", "profiler.compare")),
         ("compare", ("profiler.report", "profiler.store.reader", "profiler.store.writer")),
-        ("analysis", ("profiler.report", "profiler.store", "profiler.compare")),
+        ("trend", ("profiler.report", "profiler.store.reader", "profiler.store.writer")),
+        ("analysis", ("profiler.report", "profiler.store", "profiler.compare", "profiler.trend")),
         ("store", ("profiler.report", "profiler.record", "profiler.engines", "profiler.cli")),
         ("exchange", ("profiler.report", "profiler.record", "profiler.engines", "profiler.cli")),
         ("record", ("profiler.report", "profiler.cli")),

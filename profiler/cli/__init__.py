@@ -25,6 +25,7 @@ _COMMANDS = {
     "check": ("profiler.cli.check", "check", "Hold a run to limits and to a baseline: the gate for CI."),
     "baseline": ("profiler.cli.baseline", "baseline", "Keep runs as baselines, small enough to commit."),
     "ab": ("profiler.cli.ab", "ab", "Measure two engines, flags, agents or revisions interleaved."),
+    "trend": ("profiler.cli.trend", "trend", "Find the run and the commits where a history's level changed."),
     "export": ("profiler.cli.export", "export", "Send a run to Jaeger or a collector, or write it in another format."),
     "import": ("profiler.cli.import_", "import_", "Make a run of traces from Jaeger or from a file."),
     "jaeger": ("profiler.cli.jaeger", "jaeger", "Start a Jaeger to look at traces in."),

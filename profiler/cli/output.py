@@ -20,6 +20,7 @@ MARKS = (
     b'"format": "profiler-report"',
     b'"format": "profiler-comparison"',
     b'"format": "profiler-check"',
+    b'"format": "profiler-trend"',
     b'<testsuite name="agent-chain-profiler"',
     b"<!-- agent-chain-profiler",
 )

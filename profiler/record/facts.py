@@ -44,13 +44,13 @@ def python() -> str:
 
 
 def git(folder: Path) -> dict[str, Any] | None:
-    """Commit of the agent's repository, and whether its files differ from it; None outside of one."""
+    """Commit of the agent's repository, and whether its files differ from it, runs aside; None outside of one."""
     commit = _run(["git", "-C", str(folder), "rev-parse", "HEAD"])
     if not commit:
         return None
     return {
         "commit": commit,
-        "dirty": bool(_run(["git", "-C", str(folder), "status", "--porcelain", "--", "."])),
+        "dirty": bool(_run(["git", "-C", str(folder), "status", "--porcelain", "--", ".", ":(exclude)traces"])),
     }
 
 

@@ -62,7 +62,7 @@ def places(path: Path) -> list[Path]:
     Raises:
         DataError: there is nothing there, or nothing that is a run.
     """
-    from profiler.cli.compare import found_side
+    from profiler.comparable import found_side
 
     there = found_side(path)
     if not there.exists():
@@ -159,7 +159,7 @@ def reasons(left_out: Iterable[tuple[str, str]]) -> Iterator[str]:
     """What was left out, those of one reason together."""
     grouped: dict[str, list[str]] = {}
     for name, reason in left_out:
-        grouped.setdefault(reason.replace(name, "it"), []).append(name)
+        grouped.setdefault(reason.replace(f"{name}/", "").replace(name, "it"), []).append(name)
     for reason, names in grouped.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""  # noqa: PLR2004
         yield f"left out: {', '.join(names[:3])}{more}: {reason}"

@@ -33,6 +33,8 @@ ALPHA: Final = 0.05
 LAG_ONE: Final = tuple(i / 10 for i in range(8))
 """Correlations of neighbouring runs that are held to be possible, all alike: 0 to 0.7."""
 _DRAWS: Final = 3000  # series per correlation
+_LIKE: Final = 1000  # of these, by weight, a p-value is made
+_WIDER: Final = (1.0, 1.5, 2.0, 3.0, 5.0)
 _CUTS: Final = 0.9  # of alpha: the rest is for stretches
 _SEED: Final = 20_26
 _SAME: Final = 1e-9  # in log units: as good as no difference
@@ -93,9 +95,10 @@ def levels(values: Sequence[float], *, alpha: float = ALPHA, tests: int = 1, con
         x[i] = rho x[i-1] + noise,      rho one of 0, 0.1, ... 0.7, each as often
 
     and only those count whose correlation of neighbours, about the means on either side of their own best cut,
-    is like the one seen (weights of a normal density, of bandwidth 0.5 / sqrt(n)). So it is right on the average over
-    machines with such correlations: for independent runs alarms are much rarer than alpha, at 0.5 about as often, at
-    0.7 and in a random walk more often (docs/statistics.md has the figures). Taking 20 such runs for independent raises
+    is like the one seen (weights of a normal density, of bandwidth 0.5 / sqrt(n), or more where there are few). So it
+    is right on the average over machines with such correlations: for independent runs alarms are much rarer than
+    alpha, at 0.5 about as often, at 0.7 and in a random walk more often (docs/statistics.md has the figures). Taking 20
+    such runs for independent raises
     34% of false alarms at 0.5 (see also Lund et al., J. Climate 20 (2007) 5178). No test tells a drift that lasts from
     a change.
 
@@ -284,9 +287,13 @@ def _without_change(n: int, shape: _Shape) -> tuple[Any, Any, Any]:
 
 def _weights(n: int, seen: float, shape: _Shape) -> Any:
     correlation = _without_change(n, shape)[1]
-    apart = ((correlation - seen) / (0.5 / math.sqrt(n))) ** 2 / 2
-    weights = np.exp(-(apart - apart.min()))  # the nearest counts, also where the one seen is like none
-    return weights / weights.sum()
+    apart = ((correlation - seen) * math.sqrt(n) / 0.5) ** 2 / 2
+    for wider in _WIDER:  # where few series are like the one seen, those that are less so count, too
+        weights = np.exp(-(apart - apart.min()) / wider**2)
+        weights /= weights.sum()
+        if 1 / (weights**2).sum() >= _LIKE:
+            break
+    return weights
 
 
 def _p_value(part: Any, shape: _Shape) -> float:

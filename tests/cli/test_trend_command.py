@@ -170,8 +170,8 @@ def test_what_cannot_be_read_is_told_and_left_out(slower):
     assert result.code == 0
     said = " ".join(result.out.split())
     for words in (
-        "newer/run.json has format version 99",
-        "broken/run.json is not a run's manifest",
+        "newer: run.json has format version 99",
+        "broken: run.json is not a run's manifest",
         "killed: it did not end properly (status running)",
         "timeless: its run.json does not say when it began: 'yesterday'",
         "bare: no run.json",

@@ -28,7 +28,7 @@ EVERY, ROUNDS = 2, 2  # every second task, twice: the interval is ±4% on a mach
 FAST = ("--backend", "sim", "--sim-profile", "fast")  # 200 µs per token and nothing else
 MEASURED = ("profiler", "agents", "pyproject.toml", "constraints.txt")
 ELSEWHERE = "host,profiler,engine"  # what another machine or release differs in, and counts do not depend on
-BETWEEN = "script,profiler,engine"  # what two revisions may differ in
+BETWEEN = "tasks,script,profiler,engine"  # what two revisions may differ in
 _STOP_S = 120.0  # an interrupted command removes its worktree and stops its engines
 
 
@@ -72,14 +72,11 @@ def times(pair: Path, asked: str | None) -> int:
     tasks = alike(_git(ROOT, "show", f"{base}:{path}"), (ROOT / path).read_text(encoding="utf-8"))
     if not tasks:
         return _without_times(f"no task of {TIMED} is as it was at {base[:12]}")
-    both = shlex.join([*FAST, *(word for task in tasks[::EVERY] for word in ("--task", task))])
-    turns = ["--a", f"--rev {base}", "--b", "", "--both", both, "--rounds", str(ROUNDS), "--to-the-end"]
-    code = profiler("ab", f"agents/{TIMED}.py", *turns, "--out", str(pair), quiet=True)
-    if code not in (0, 1):  # whether it is regressed is a matter of the margin
-        return code
+    options = shlex.join([*FAST, *(word for task in tasks[::EVERY] for word in ("--task", task))])
     return profiler(
-        *("check", str(pair / "b"), "--against", str(pair / "a")),
-        *("--config", ".ci/framework.toml", "--allow", BETWEEN),
+        *("check", f"agents/{TIMED}.py", "--against", base, "--config", ".ci/framework.toml", "--allow", BETWEEN),
+        *("--rounds", str(ROUNDS), "--run", options, "--out", str(pair)),
+        quiet=True,
     )
 
 
@@ -111,20 +108,22 @@ def profiler(*arguments: str, quiet: bool = False) -> int:
 
     Args:
         arguments: its own.
-        quiet: show what it printed only if it went wrong.
+        quiet: without its progress, unless it went wrong; of a run nothing else either.
     """
     _say(f"+ profiler {shlex.join(arguments)}")
     command = [sys.executable, "-m", "profiler", *arguments]
-    where = subprocess.PIPE if quiet else None
-    with subprocess.Popen(command, cwd=ROOT, stdout=where, stderr=where and subprocess.STDOUT, text=True) as process:
+    aside = subprocess.PIPE if quiet else None
+    with subprocess.Popen(command, cwd=ROOT, stdout=aside, stderr=aside, text=True) as process:
         try:
-            printed, _ = process.communicate()
+            out, progress = process.communicate()
         except KeyboardInterrupt:  # it has been interrupted, too
             with suppress(subprocess.TimeoutExpired):
                 process.communicate(timeout=_STOP_S)
             raise
-    if process.returncode not in (0, 1) and printed:
-        _say(printed)
+    if quiet and process.returncode:
+        _say(progress)
+    if quiet and arguments[0] == "check":
+        _say(out)
     return process.returncode
 
 

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ _NAMES: Final = (
     "uv.lock",
     "poetry.lock",
 )
+_SETTINGS: Final = ("black", "coverage", "isort", "mypy", "profiler", "pyright", "pytest", "ruff")
 _COMPLETE: Final = ".complete"
 _DISTRIBUTION: Final = "agent-chain-profiler"
 _LAST_LINES: Final = 12
@@ -164,8 +166,20 @@ def _dependencies(folder: Path) -> dict[str, str]:
     for name in _NAMES:
         path = folder / name
         if path.is_file():
-            found[name] = path.read_text(encoding="utf-8", errors="replace")
+            text = path.read_text(encoding="utf-8", errors="replace")
+            found[name] = _without_settings(text) if name == "pyproject.toml" else text
     return found
+
+
+def _without_settings(project: str) -> str:
+    """A pyproject.toml without tables of tools that install nothing: another line length needs no new environment."""
+    try:
+        read = tomllib.loads(project)
+    except tomllib.TOMLDecodeError:
+        return project
+    tools = read.pop("tool", {})
+    read["tool"] = {name: table for name, table in tools.items() if name not in _SETTINGS}
+    return json.dumps(read, sort_keys=True, default=str)
 
 
 def _profiler() -> str:

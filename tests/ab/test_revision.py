@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from profiler.ab.revision import checked_out
+from profiler.ab.revision import _without_settings, checked_out
 from profiler.errors import UsageError
 
 
@@ -54,3 +54,11 @@ def test_submodules_that_cannot_be_fetched_are_told(tmp_path, monkeypatch):
         checked_out(top / "agent.py", "HEAD", lambda _: None),
     ):
         pass
+
+
+def test_settings_of_tools_that_install_nothing_make_no_other_environment():
+    project = '[project]\nname = "x"\ndependencies = ["httpx"]\n'
+    assert _without_settings(project) == _without_settings(f"{project}[tool.ruff]\nline-length = 80\n")
+    assert _without_settings(project) != _without_settings(project.replace("httpx", "httpx2"))
+    assert _without_settings(project) != _without_settings(f'{project}[tool.uv.sources]\nhttpx = {{ path = "x" }}\n')
+    assert _without_settings("no toml") == "no toml"

@@ -98,8 +98,8 @@ def levels(values: Sequence[float], *, alpha: float = ALPHA, tests: int = 1, con
     is like the one seen (weights of a normal density, of bandwidth 0.5 / sqrt(n), or more where there are few). So it
     is right on the average over machines with such correlations: for independent runs alarms are much rarer than
     alpha, at 0.5 about as often, at 0.7 and in a random walk more often (docs/statistics.md has the figures). Taking 20
-    such runs for independent raises 34% of false alarms at 0.5 (see also Lund et al., J. Climate 20 (2007) 5178). No test tells a drift that lasts from
-    a change.
+    such runs for independent raises 34% of false alarms at 0.5 (see also Lund et al., J. Climate 20 (2007) 5178). No
+    test tells a drift that lasts from a change.
 
     **A change that was undone** hides from a single cut, so a stretch against what is around it is looked for as well,
     in the same way (circular binary segmentation, Olshen et al., Biostatistics 5 (2004) 557). Cuts get 0.9 of alpha,

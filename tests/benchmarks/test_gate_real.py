@@ -34,10 +34,10 @@ def test_a_slower_profile_is_the_base_with_every_time_a_tenth_longer(tmp_path):
 
 def test_a_longer_script_says_the_same_in_a_fifth_more_tokens(tmp_path):
     _, path = gate_real.longer_script(tmp_path)
-    base, longer = load_script(gate_real.AGENTS / "plain_openai.script.json"), load_script(Path(path))
+    base, longer = load_script(gate_real.AGENTS / "react.script.json"), load_script(Path(path))
     calls = [[call for task in each.tasks.values() for call in task.calls] for each in (base, longer)]
     for before, after in zip(*calls, strict=True):
-        assert 1.2 <= after.output_tokens / before.output_tokens < 1.25
+        assert 0 <= after.output_tokens - 1.2 * before.output_tokens < 1
         assert after.model_copy(update={"output_tokens": before.output_tokens}) == before
 
 

@@ -14,7 +14,8 @@ TESTS = (
     else [
         ["pytest", "-q", "-m", "not engine and not live and not slow", "-n", "3", "--dist", "loadgroup"],
         ["pytest", "-q", "-m", "slow"],
-        ["pytest", "-q", "-m", "live and not engine", "-n", "3", "--dist", "loadgroup"],
+        ["pytest", "-q", "-m", "live and not engine and not timed", "-n", "3", "--dist", "loadgroup"],
+        ["pytest", "-q", "-m", "timed"],
         ["pytest", "-m", "engine"],
         ["tests.own_gate"],
     ]

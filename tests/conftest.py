@@ -63,6 +63,8 @@ LIVE = (
     "test_sim_server_traits",
     "test_workers",
 )
+# Of these, what compares clocks: alone on the machine, one after the other.
+TIMED = ("test_explained", "test_selftest")
 
 
 def pytest_configure(config):
@@ -86,6 +88,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.stem in LIVE:
             item.add_marker(pytest.mark.live)
+        if item.path.stem in TIMED:
+            item.add_marker(pytest.mark.timed)
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ AGENTS = ("react", "plain_openai")
 TIMED = "react"
 EVERY, ROUNDS = 2, 2  # every second task, twice: the interval is ±4% on a machine that is kept busy by others
 FAST = ("--backend", "sim", "--sim-profile", "fast")  # 200 µs per token and nothing else
+PACE = "profiler/record/pace.py"  # what lets a run take turns
 MEASURED = ("profiler", "agents", "pyproject.toml", "constraints.txt")
 ELSEWHERE = "host,profiler,engine"  # what another machine or release differs in, and counts do not depend on
 BETWEEN = "tasks,script,profiler,engine"  # what two revisions may differ in
@@ -68,6 +69,8 @@ def times(pair: Path, asked: str | None) -> int:
         return _without_times("there is no earlier revision here (no git history, or a shallow clone)")
     if asked is None and not changed(ROOT, base):
         return _without_times(f"of {', '.join(MEASURED)} nothing differs from {base[:12]}")
+    if _git(ROOT, "cat-file", "-e", f"{base}:{PACE}") is None:
+        return _without_times(f"the profiler of {base[:12]} cannot take turns yet")
     path = f"agents/{TIMED}.tasks.json"
     tasks = alike(_git(ROOT, "show", f"{base}:{path}"), (ROOT / path).read_text(encoding="utf-8"))
     if not tasks:

@@ -75,6 +75,13 @@ def test_only_what_is_measured_counts_as_a_change(repository):
     assert own_gate.changed(repository, base)
 
 
+def test_a_base_whose_profiler_cannot_take_turns_is_not_timed(repository, monkeypatch, capsys):
+    base = commit(repository, "one")
+    monkeypatch.setattr(own_gate, "ROOT", repository)
+    assert own_gate.times(repository / "pair", base) == 0
+    assert f"the profiler of {base[:12]} cannot take turns yet" in capsys.readouterr().out
+
+
 def tasks(**asked):
     return json.dumps({"tasks": [{"id": name, "input": text} for name, text in asked.items()]})
 

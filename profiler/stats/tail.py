@@ -134,7 +134,7 @@ def quantile_ratio(
 
     The usual inversion of a test (Garthwaite, Confidence intervals from randomization tests, Biometrics 52 (1996)
     1387), here by halving: both p-values move one way with the factor. Exact where the candidate's chains are the
-    base's, stretched; for a change of the tail alone an approximation, whose error `benchmarks/gate.py` counts.
+    base's, stretched; for a change of the tail alone an approximation.
     Deterministic.
 
     Args:

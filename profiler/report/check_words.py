@@ -41,7 +41,7 @@ def tell(manifest: Manifest | None, comparison: Comparison | None) -> Told:
         return Told(named)
     base, candidate = comparison.chains
     how = "in turns" if comparison.order.interleaved else "one after the other"
-    chains = f"{base} chains of each" if base == candidate else f"{candidate} chains and {base} of the baseline"
+    chains = f"{base} chains of either run" if base == candidate else f"{candidate} chains and {base} of the baseline"
     measured = f"{plural(comparison.tasks, 'task')}, {chains}, measured {how}"
     sizes = {
         each.name.casefold().replace(" ", "_"): (

@@ -103,7 +103,7 @@ def checked_out(agent: Path, revision: str, progress: Callable[[str], None]) -> 
         below = here.relative_to(top.resolve()) if here.is_relative_to(top.resolve()) else Path()
         cwd = tree / below if (tree / below).is_dir() else tree
         python = _interpreter(top, tree, progress)
-        path = os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [*map(str, _import_path(top, tree)), os.environ.get("PYTHONPATH")]))
         as_now = not _git(top, "diff", "--name-only", commit, "--", whose="cannot look for changes")
         yield Revision(Place(python, cwd, {"PYTHONPATH": path}), tree / inside, commit, as_now)
     finally:
@@ -123,6 +123,22 @@ def names(folder: Path) -> list[str]:
 def _commit(top: Path, revision: str) -> str:
     named = ["--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
     return _git(top, "rev-parse", *named, whose=f"{top} has no revision {revision!r}")
+
+
+def _import_path(top: Path, tree: Path) -> list[Path]:
+    """Where a revision's modules are: its root, `src`, and its own of all folders of the working tree that are imported.
+
+    An editable installation, or a PYTHONPATH, names folders of the working tree. Behind those of the revision they do
+    not matter; without them the revision would run today's modules, and both sides would be the same code.
+    """
+    root = top.resolve()
+    imported = [Path(each).resolve() for each in sys.path if each]
+    for name, module in list(sys.modules.items()):
+        if name.startswith("__editable__"):  # setuptools' finder of packages that are on no path
+            imported += [Path(each).resolve().parent for each in getattr(module, "MAPPING", {}).values()]
+    inside = [each.relative_to(root) for each in imported if each.is_relative_to(root)]
+    found = dict.fromkeys(tree / each for each in (Path(), Path("src"), *inside))
+    return [each for each in found if each.is_dir()]
 
 
 def _within(agent: Path, top: Path) -> Path:

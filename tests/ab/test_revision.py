@@ -1,6 +1,9 @@
 """Revisions of a repository, checked out."""
 
+import os
 import subprocess
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -32,6 +35,24 @@ def test_an_agent_that_is_a_link_out_of_the_repository_is_usage(tmp_path):
         checked_out(top / "link.py", "HEAD", lambda _: None),
     ):
         pass
+
+
+def test_modules_of_a_revision_come_before_those_of_the_working_tree(tmp_path, monkeypatch):
+    top = repository(tmp_path / "top")
+    for folder in ("src", "lib", "found/package", "not kept"):
+        (top / folder).mkdir(parents=True)
+        (top / folder / "helper.py").write_text("", encoding="utf-8")
+    git(top, "add", "src", "lib", "found")
+    git(top, "commit", "--quiet", "--message", "modules")
+    for folder in ("lib", "not kept"):
+        monkeypatch.syspath_prepend(top / folder)
+    finder = SimpleNamespace(MAPPING={"package": str(top / "found" / "package")})
+    monkeypatch.setitem(sys.modules, "__editable___package_finder", finder)
+    monkeypatch.setenv("PYTHONPATH", str(top / "lib"))
+    with checked_out(top / "agent.py", "HEAD", lambda _: None) as found:
+        tree = found.agent.parent
+        path = found.place.environ["PYTHONPATH"].split(os.pathsep)
+    assert path == [*(str(tree / each) for each in ("", "src", "lib", "found")), str(top / "lib")]
 
 
 def test_submodules_come_with_a_revision(tmp_path, monkeypatch):

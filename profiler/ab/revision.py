@@ -126,7 +126,7 @@ def _commit(top: Path, revision: str) -> str:
 
 
 def _import_path(top: Path, tree: Path) -> list[Path]:
-    """Where a revision's modules are: its root, `src`, and its own of all folders of the working tree that are imported.
+    """Where a revision's modules are: its root, `src`, and its own of what is imported from the working tree.
 
     An editable installation, or a PYTHONPATH, names folders of the working tree. Behind those of the revision they do
     not matter; without them the revision would run today's modules, and both sides would be the same code.

@@ -156,7 +156,7 @@ def check(
     folders = (Path(), beside) if against else (beside,)
     said: list[str] = []
     if is_agent(path):
-        how = Measuring(path, named, folders, bool(budgets.margins), run_options or "", rounds, out, allow)
+        how = Measuring(path, named, folders, budgets, run_options or "", rounds, out, allow)
         run, base, said = measured_now(how)
     else:
         run, base = _stored(path, named, folders)

@@ -13,8 +13,10 @@ from profiler.errors import UsageError
 
 if TYPE_CHECKING:
     from profiler.ab.spec import Spec
+    from profiler.cli.budget_file import Budgets
     from profiler.cli.sides import Ready
     from profiler.compare.comparison import Recorded
+    from profiler.tasks import Task
 
 _ROUNDS = 4
 
@@ -27,7 +29,7 @@ class Measuring:
         agent: its file, with the name of what is in it after a colon if need be.
         against: a git revision, or what is stored; None for nothing.
         beside: folders where stored runs and baselines are looked for.
-        needs_base: the baseline is asked something: there are margins.
+        budgets: what it will be held to; without margins nothing is asked of a baseline.
         options: of `profiler run`, for all sides, as one text.
         rounds: chains per task and side.
         out: the folder of all runs.
@@ -37,7 +39,7 @@ class Measuring:
     agent: str
     against: str | None
     beside: Sequence[Path]
-    needs_base: bool
+    budgets: Budgets
     options: str
     rounds: int | None
     out: Path | None
@@ -71,7 +73,7 @@ def measured_now(asked: Measuring) -> tuple[Recorded, Recorded | None, list[str]
         return _alone(asked, spec), None, []
     commit = commit_of(path.absolute().parent, asked.against)
     if commit is not None:
-        if not asked.needs_base:
+        if not asked.budgets.margins:
             said = f"no margin is set, so {asked.against} was not measured, only the candidate"
             return _alone(asked, spec), None, [said]
         return _in_turns(asked, spec, asked.against)
@@ -145,8 +147,24 @@ def _started(asked: Measuring, spec: Spec, revision: str | None) -> AbstractCont
         shared_tasks="tasks" in asked.allow,
         same_script="script" not in asked.allow,
         may_allow=True,
+        accept=lambda tasks, picked: _check_applies(asked, tasks, picked),
     )
     return started(how, wanted)
+
+
+def _check_applies(asked: Measuring, tasks: Sequence[Task], picked: bool) -> None:  # noqa: FBT001
+    """That limits and margins are for this agent, and for tasks and tags that it has.
+
+    Raises:
+        UsageError: as `profiler.compare.selection.applying` does of the run.
+    """
+    from profiler.compare.selection import Whose, applying_to
+    from profiler.record.agent import split_spec
+
+    path, wanted = split_spec(asked.agent)
+    name = f"{path.stem}:{wanted}" if wanted else path.stem
+    whose = Whose(asked.agent, name, {task.id: frozenset(task.tags) for task in tasks}, picked)
+    applying_to(asked.budgets.limits, asked.budgets.margins, whose, str(asked.budgets.path))
 
 
 def _named(revision: str, ready: Ready) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from profiler.ab.spec import Spec
     from profiler.cli.session import Options
     from profiler.record.pace import Ended
+    from profiler.tasks import Task
 
 _START_S = 900.0  # provisioning and loading an engine take minutes
 _FEW = 5
@@ -58,6 +59,8 @@ class Asked:
         shared_tasks: run the tasks that all sides have, if they are not the same.
         same_script: refuse sides that are pinned by different scripts.
         may_allow: the command has --allow, for remedies.
+        accept: looks at the tasks that the last side is to be asked, and whether some were picked, before anything
+            starts; raises what speaks against them.
     """
 
     agent: str
@@ -68,6 +71,7 @@ class Asked:
     shared_tasks: bool = False
     same_script: bool = False
     may_allow: bool = False
+    accept: Callable[[Sequence[Task], bool], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ def started(asked: Asked, wanted: Sequence[Wanted]) -> Iterator[Ready]:
             commands = [[*command, *chosen] for command in commands]
         if len({each.warmup for each in options}) > 1:
             raise UsageError("the sides have different --warmup", remedy=f"give it in {asked.both_option}")
+        if asked.accept is not None:
+            asked.accept(_tasks_of(options[-1]), bool(options[-1].task_ids or left_out))
         if asked.same_script:
             _check_scripts(options, wanted, asked.both_option)
         _make(asked.folder)
@@ -227,11 +233,9 @@ def _checked(option: str, command: list[str]) -> Options:
 
 def _tasks(options: Sequence[Options], asked: Asked) -> tuple[list[str], list[str]]:
     """Ids that all sides are to be asked, and those that are left out."""
-    from profiler.cli.session import tasks_of
-    from profiler.record.agent import split_spec
     from profiler.report.text import safe
 
-    told = [tasks_of(each, split_spec(each.agent)[0]) for each in options]
+    told = [_tasks_of(each) for each in options]
     ids = [[task.id for task in each] for each in told]
     asked_for = [[(task.id, task.input) for task in each] for each in told]
     if all(each == asked_for[0] for each in asked_for):
@@ -252,6 +256,13 @@ def _tasks(options: Sequence[Options], asked: Asked) -> tuple[list[str], list[st
     raise UsageError(
         f"the sides are asked different things in: {safe(', '.join(unlike[:_FEW]))}", remedy=_one_file(asked)
     )
+
+
+def _tasks_of(options: Options) -> list[Task]:
+    from profiler.cli.session import tasks_of
+    from profiler.record.agent import split_spec
+
+    return tasks_of(options, split_spec(options.agent)[0])
 
 
 def _one_file(asked: Asked) -> str:

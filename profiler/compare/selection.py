@@ -42,6 +42,16 @@ def agent_of(run: Recorded) -> str | None:
     return None if run.manifest is None else run.manifest.agent.get("name")
 
 
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """What limits and margins are fitted to: a run, or one that is about to be made."""
+
+    name: str  # for messages
+    agent: str | None
+    tags: Mapping[str, frozenset[str]]  # of each task
+    in_part: bool  # it ended early, or some tasks were picked for it (`--task`)
+
+
 def applying(limits: Sequence[Limit], margins: Sequence[Margin], run: Recorded, source: str) -> Applied:
     """Which limits and margins are for this run.
 
@@ -55,12 +65,19 @@ def applying(limits: Sequence[Limit], margins: Sequence[Margin], run: Recorded, 
         UsageError: one fits no task of the run, or none is for its agent, or the run does not tell its agent, or
             several margins of it are primary.
     """
-    agent = agent_of(run)
+    manifest = run.manifest
+    in_part = manifest is not None and (manifest.status != "finished" or bool(manifest.flags.get("task_ids")))
+    return applying_to(limits, margins, Whose(run.name, agent_of(run), tags_of(run.tables), in_part), source)
+
+
+def applying_to(limits: Sequence[Limit], margins: Sequence[Margin], whose: Whose, source: str) -> Applied:
+    """The same of what is not measured yet: nobody should wait minutes for a slip of the pen to be told."""
+    agent = whose.agent
     everything: list[Limit | Margin] = [*margins, *limits]
     for each in everything:
         if each.of.agents != "*" and agent is None:
             raise UsageError(
-                f"{source}: {each.name} is for some agents, and {run.name} does not tell its agent",
+                f"{source}: {each.name} is for some agents, and {whose.name} does not tell its agent",
                 remedy="hold a run to it that has a run.json, or leave agents out",
             )
     own = [each for each in everything if fnmatchcase(agent or "", each.of.agents)]
@@ -71,7 +88,7 @@ def applying(limits: Sequence[Limit], margins: Sequence[Margin], run: Recorded, 
             remedy=f"they are for {', '.join(told)}: add some, or mend the pattern",
         )
     for each in own:
-        _check_fits(each, run, source)
+        _check_fits(each, whose, source)
     own_margins = tuple(each for each in margins if each in own)
     if len(own_margins) == 1:
         own_margins = (replace(own_margins[0], primary=True),)
@@ -88,15 +105,15 @@ def applying(limits: Sequence[Limit], margins: Sequence[Margin], run: Recorded, 
     )
 
 
-def _check_fits(budget: Limit | Margin, run: Recorded, source: str) -> None:
+def _check_fits(budget: Limit | Margin, whose: Whose, source: str) -> None:
     """A pattern that nothing fits is a mistake, unless not all tasks were to run, or had their turn.
 
     Raises:
         UsageError: so it is.
     """
-    if _in_part(run) or (ids := chosen(run.tables, budget.of)) is None or ids:
+    of, tags = budget.of, whose.tags
+    if whose.in_part or _is_all(of) or any(fits(task, its, of) for task, its in tags.items()):
         return
-    of, tags = budget.of, tags_of(run.tables)
     every = sorted({tag for its in tags.values() for tag in its})
     if not any(fnmatchcase(task, of.tasks) for task in tags):
         what, remedy = f"task {of.tasks!r}", _near(of.tasks, list(tags), "its tasks are")
@@ -106,13 +123,11 @@ def _check_fits(budget: Limit | Margin, run: Recorded, source: str) -> None:
     else:
         what = f"task {of.tasks!r} with the tag {of.tags!r}"
         remedy = "each fits some tasks, but none fits both"
-    raise UsageError(f"{source}: {budget.metric} is for {what}, and {run.name} has none", remedy=remedy)
+    raise UsageError(f"{source}: {budget.metric} is for {what}, and {whose.name} has none", remedy=remedy)
 
 
-def _in_part(run: Recorded) -> bool:
-    """Whether it ended early, or some tasks were picked for it (`--task`)."""
-    manifest = run.manifest
-    return manifest is not None and (manifest.status != "finished" or bool(manifest.flags.get("task_ids")))
+def _is_all(of: Selection) -> bool:
+    return of.tasks == "*" and of.tags is None
 
 
 def _near(pattern: str, known: Sequence[str], introduction: str) -> str:
@@ -134,7 +149,7 @@ def tags_of(tables: Tables) -> dict[str, frozenset[str]]:
 
 def chosen(tables: Tables, of: Selection) -> frozenset[str] | None:
     """Ids of the tasks that a selection is of, as the tables have them; None for all."""
-    if of.tasks == "*" and of.tags is None:
+    if _is_all(of):
         return None
     return frozenset(task for task, tags in tags_of(tables).items() if fits(task, tags, of))
 

@@ -120,6 +120,19 @@ def test_what_is_wrong_with_an_agent_or_its_revision_is_told_before_anything_sta
     assert "is no report of ours" in refused(repository, agent, "--against", "main", "--junit", "mine.txt")
 
 
+@pytest.mark.parametrize(
+    ("whose", "said"),
+    [
+        ('tasks = "frist"', "did you mean first?"),
+        ('tags = "slow"', "none of its tasks has a tag"),
+        ('agents = "other"', "no limit and no margin is for agent two_steps"),
+    ],
+)
+def test_budgets_that_fit_nothing_are_told_before_anything_is_measured(repository, whose, said):
+    (repository.folder / "profiler.toml").write_text(f"{LIMIT}{whose}\n", encoding="utf-8")
+    assert said in refused(repository, "two_steps.py")
+
+
 def test_tasks_and_scripts_that_differ_are_refused_with_what_to_do(repository):
     agent, script = "two_steps.py", repository.folder / "two_steps.script.json"
     tasks = repository.folder / "two_steps.tasks.json"

@@ -123,6 +123,12 @@ def load_budgets(path: Path) -> Budgets:
         raw = raw.get("tool", {}).get("profiler", {})
     if not isinstance(raw, Mapping) or "check" not in raw:
         raise UsageError(f"{path} has no table [check]", remedy=_SHAPE)
+    for other in raw:
+        if other != "check":  # `[[limit]]` for `[[check.limit]]` would hold nothing to anything
+            name = other if path.name != "pyproject.toml" else f"tool.profiler.{other}"
+            raise UsageError(
+                f"{path}: {name} is in no table that is read", remedy=f"all of it belongs below check; {_SHAPE}"
+            )
     try:
         found = _Check.model_validate(raw["check"])
     except ValidationError as error:

@@ -77,6 +77,7 @@ class Comparison:
     blame: tuple[Blame, ...]
     changes: tuple[tuple[Change, int], ...]  # with the number of the task's chains
     varying: int  # tasks whose chains take different ways within one run
+    strayed: tuple[str, ...]  # those of them whose chains all take one way in the base
     off_script: tuple[OffScript, ...]
     failures: tuple[Failures, Failures]
     order: Order
@@ -116,7 +117,7 @@ def compare(base: Recorded, candidate: Recorded) -> Comparison:
     shared = set(one.tasks)
     found = differences(base.manifest, candidate.manifest, told)
     rows = rows_of(one, other) if shared else None
-    changed, varying = _changes(*rows) if rows else ((), 0)
+    changed, varying, strayed = _changes(*rows) if rows else ((), 0, ())
     return Comparison(
         base=base.name,
         candidate=candidate.name,
@@ -132,6 +133,7 @@ def compare(base: Recorded, candidate: Recorded) -> Comparison:
         blame=blame_of(*rows) if rows else (),
         changes=changed,
         varying=varying,
+        strayed=strayed,
         off_script=off_script(base.tables, candidate.tables),
         failures=(_failures(base.tables), _failures(candidate.tables)),
         order=order_of(base.tables.chains, candidate.tables.chains),
@@ -182,17 +184,18 @@ def _steps(base: Rows, candidate: Rows) -> Iterator[StepRow]:
         )
 
 
-def _changes(base: Rows, candidate: Rows) -> tuple[tuple[tuple[Change, int], ...], int]:
-    """Where all chains of a task take one way in each run, and these differ; and how many tasks vary in themselves."""
+def _changes(base: Rows, candidate: Rows) -> tuple[tuple[tuple[Change, int], ...], int, tuple[str, ...]]:
+    """Where all chains of a task take one way in each run, and these differ; how many tasks vary; which only now do."""
     found: list[tuple[Change, int]] = []
-    varying = 0
+    varying, strayed = 0, []
     before, after = (_ways_by_task(rows) for rows in (base, candidate))
     for task, ways in before.items():
         if len(set(ways)) > 1 or len(set(after[task])) > 1:
             varying += 1
+            strayed += [task] if len(set(ways)) == 1 else []
             continue
         found += [(change, len(after[task])) for change in changes(task, ways[0], after[task][0])]
-    return tuple(found), varying
+    return tuple(found), varying, tuple(strayed)
 
 
 def _ways_by_task(rows: Rows) -> dict[str, list[Way]]:

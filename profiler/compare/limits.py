@@ -23,6 +23,8 @@ from profiler.compare.vocabulary import CALL_TIMES, QUANTILES, SHARES, TIMES
 from profiler.stats.paired import Verdict
 from profiler.stats.quantiles import chains_needed, quantile
 
+_FEW = 5
+
 
 def judge_limit(limit: Limit, run: Recorded, words: Words) -> Judged:
     """Hold a run to a limit.
@@ -53,6 +55,8 @@ def judge_limit(limit: Limit, run: Recorded, words: Words) -> Judged:
 def judge_trajectory(run: Recorded, comparison: Comparison | None, lines: Sequence[str]) -> Judged | None:
     """Whether chains do what the script says, and what the baseline's did; None for free runs without such a baseline.
 
+    Where a pinned task's chains differ among themselves, and did not in the baseline, it cannot be told.
+
     Args:
         run: the run.
         comparison: with the baseline, if there is one.
@@ -63,10 +67,14 @@ def judge_trajectory(run: Recorded, comparison: Comparison | None, lines: Sequen
     changed = bool(off) or (comparison is not None and bool(comparison.changes))
     if not pinned and not changed:
         return None
-    told = Judged("trajectory", Verdict.NOT_REGRESSED, "as in the script and the baseline", "", None)
+    as_in = "as in the script" if comparison is None else "as in the script and the baseline"
+    told = Judged("trajectory", Verdict.NOT_REGRESSED, as_in, "", None)
     if not changed:
-        return told
-    reason = "; ".join(lines) or f"chains left the script in {', '.join(each.task for each in off[:5])}"
+        strayed = () if comparison is None else comparison.strayed
+        some = f"{', '.join(strayed[:_FEW])}{f' and {len(strayed) - _FEW} more' if len(strayed) > _FEW else ''}"
+        why = f"chains of one task take different steps, which they do not in the baseline: {some}"
+        return replace(told, verdict=Verdict.CANNOT_TELL, reason=why) if strayed else told
+    reason = "; ".join(lines) or f"chains left the script in {', '.join(each.task for each in off[:_FEW])}"
     found = Verdict.REGRESSED if pinned else Verdict.CANNOT_TELL
     return replace(told, verdict=found, reason=reason)
 

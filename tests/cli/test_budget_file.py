@@ -166,6 +166,7 @@ def test_whose_chains_they_are_of_is_by_task_tag_and_agent(load):
         ),
         # emptiness
         ("[check]\nagainst = 'main'\n", "no limit and no margin", ""),
+        (limit(metric="steps.max", max=4) + "[[limit]]\nmetric = 'steps.max'\n", "limit is in no table", "below check"),
         (limit(metric="steps.max", max=4, tasks=""), "limit.0.tasks", ""),
         (limit(metric="steps.max", max=4, tags=""), "limit.0.tags", ""),
         ("[check]\ndrift = '100%'\n" + limit(metric="steps.max", max=4), "drift = '100%' excludes nothing", ""),

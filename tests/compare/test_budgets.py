@@ -4,6 +4,7 @@ import pytest
 from compare_inputs import MS, asked, manifest, recorded, tables, tasks
 
 from profiler.compare.budgets import Judged, Limit, Selection, doubted
+from profiler.compare.comparison import compare
 from profiler.compare.limits import judge_limit, judge_trajectory
 from profiler.compare.vocabulary import metrics
 from profiler.report.comparison_words import amount
@@ -82,3 +83,13 @@ def test_a_changed_trajectory_is_no_silent_pass():
     found = judge_trajectory(lost, None, [])
     assert (found.verdict, "task" in found.reason) == (REGRESSED, True)
     assert judge_trajectory(recorded(tasks([asked()])), None, []) is None
+
+
+def test_a_pinned_task_whose_chains_stray_only_now_is_no_silent_pass():
+    pinned = manifest(script={"sha256": "1"})
+    one, two = {"parts": [asked()]}, {"parts": [asked(), asked()]}
+    steady, straying = recorded(tables(one, one), run=pinned), recorded(tables(one, two), run=pinned)
+    found = judge_trajectory(straying, compare(steady, straying), [])
+    assert (found.verdict, "take different steps" in found.reason) == (OPEN, True)
+    assert judge_trajectory(straying, compare(straying, straying), []).verdict is FINE
+    assert judge_trajectory(recorded(tables(one, two)), compare(recorded(tables(one)), straying), []) is None

@@ -198,7 +198,9 @@ def test_of_one_task_nothing_is_certain():
 def test_chains_of_one_task_that_vary_are_not_taken_for_a_change():
     base = tables({"parts": [asked()]}, {"parts": [asked(), asked()]})
     found = compared(base, tables({"parts": [asked(), asked(), asked()]}))
-    assert (found.changes, found.varying) == ((), 1)
+    assert (found.changes, found.varying, found.strayed) == ((), 1, ())
+    found = compared(tables({"parts": [asked()]}), base)
+    assert (found.changes, found.varying, found.strayed) == ((), 1, ("task",))
 
 
 def test_failed_chains_are_counted_and_in_no_time():

@@ -36,6 +36,7 @@ ALPHA = rules.ALPHA
 CHANCE = 0.01
 QUICK = 30
 QUICK_WHOLE = 2  # a second each
+VERSIONS = {"agent-chain-profiler": profiler.__version__, "numpy": np.__version__, "scipy": scipy.__version__}
 FREE, PINNED = World(), World(cv=0.15, free=False, planned=True)
 STALLING = World(stalls=0.01, stall=10)
 RARE, COMMON = World(stalled_chains=0.1), World(stalls=0.02)
@@ -294,21 +295,19 @@ def quick() -> int:
     return 1 if failed else 0
 
 
-def whole_alone(most: int | None, jobs: int) -> int:
-    """The table of the command's decisions, printed."""
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        found = _decided(pool, most)
-    print(*_of_check(found), sep="\n\n")
-    return 0 if all(map(as_promised, found)) else 1
-
-
-def _decided(pool: ProcessPoolExecutor, most: int | None) -> list[Decisions]:
+def all_decisions(pool: ProcessPoolExecutor, most: int | None) -> int:
+    """The command's decisions: an exit code. With all that there are to make the table is written, else printed."""
     found = []
     for each in pool.map(partial(decisions, most=most), wholes()):
         found.append(each)
         said = f"{each.primary} by the primary, {each.secondary} by others, of {each.decisions}"
         print(f"{'' if as_promised(each) else 'NOT '}as promised: check, {each.whole.name}: {said}", file=sys.stderr)
-    return found
+    text = section_of_check(found)
+    if most is None:
+        results.replace_section("gate-check", text)
+    else:
+        print(text)
+    return 0 if all(map(as_promised, found)) else 1
 
 
 def section(
@@ -316,7 +315,6 @@ def section(
     aparts: Sequence[Apart],
     shared: Sequence[Together],
     looks: Sequence[Sequences],
-    whole: Sequence[Decisions],
 ) -> str:
     """For RESULTS.md."""
     names = [*rules.NAMES, *rules.OTHERS]
@@ -345,7 +343,6 @@ def section(
         ]
         for each in looks
     ]
-    versions = {"agent-chain-profiler": profiler.__version__, "numpy": np.__version__, "scipy": scipy.__version__}
     promised = "; ".join(f"{each.case.name}: {each.case.promised:.0%}" for each in found if each.case.rule)
     about = (
         "Alarms, in percent of checks of 25 tasks x 4 chains on either side, interleaved, on a machine whose speed "
@@ -374,20 +371,19 @@ def section(
     return "\n\n".join(
         [
             "## Gate",
-            results.circumstances(versions),
+            results.circumstances(VERSIONS),
             about,
             results.table(["case", "checks", *names, "holds"], rows),
             what,
             results.table(apart_header, apart_rows),
             results.table(shared_header, shared_rows),
             results.table(look_header, look_rows),
-            *_of_check(whole),
         ]
     )
 
 
-def _of_check(found: Sequence[Decisions]) -> list[str]:
-    """What the command decides, with all of its margins."""
+def section_of_check(found: Sequence[Decisions]) -> str:
+    """For RESULTS.md: what the command decides, with all of its margins."""
     header = [
         "`profiler check`",
         "decisions",
@@ -412,7 +408,8 @@ def _of_check(found: Sequence[Decisions]) -> list[str]:
         f"*Holds*: in A/A at most {ALPHA:.1%} regressed by the primary margin, and at most as many by any of the "
         "others; else found by the primary at least as often as promised, within chance."
     )
-    return [about, results.table(header, rows)]
+    text = ["## Gate, whole decisions", results.circumstances(VERSIONS), about, results.table(header, rows)]
+    return "\n\n".join(text)
 
 
 def _cell(found: Rates, name: str) -> str:
@@ -425,19 +422,19 @@ def main() -> int:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--check", action="store_true", help="a short version that writes nothing")
     options.add_argument("--checks", type=int, help="of each kind, at most")
-    options.add_argument("--whole", action="store_true", help="the whole decisions alone, and write nothing")
+    options.add_argument("--whole", action="store_true", help="the whole decisions of the command alone")
     options.add_argument("--jobs", type=int, default=1, help="cases at the same time, a process each")
     chosen = options.parse_args()
     if chosen.check:
         return quick()
-    if chosen.whole:
-        return whole_alone(chosen.checks, chosen.jobs)
     found = []
     with ProcessPoolExecutor(chosen.jobs, mp_context=get_context("spawn")) as pool:
+        if chosen.whole:
+            return all_decisions(pool, chosen.checks)
         for each in pool.map(partial(_rates, most=chosen.checks), cases()):
             found.append(each)
             print(f"{'' if each.holds() else 'NOT '}as promised: {each.case.name}: {each.alarms}", file=sys.stderr)
-        whole = _decided(pool, chosen.checks)
+        code = all_decisions(pool, chosen.checks)
     many, some = chosen.checks or 500, chosen.checks or 200
     aparts = [
         one_after_the_other(name, replace(FREE, slower=factor), many)
@@ -445,8 +442,8 @@ def main() -> int:
     ]
     shared = [together("A/A", 1.0, min(some, 60)), together("15% slower", 1.15, min(some, 40))]
     looks = all_sequences(some)
-    results.replace_section("gate", section(found, aparts, shared, looks, whole))
-    return 0 if all(each.holds() for each in found) and all(map(as_promised, whole)) else 1
+    results.replace_section("gate", section(found, aparts, shared, looks))
+    return code if all(each.holds() for each in found) else 1
 
 
 if __name__ == "__main__":

@@ -209,7 +209,7 @@ def judge(run: Recorded, base: Recorded | None, budgets: Budgets, cannot_tell: s
     applied = applying(budgets.limits, budgets.margins, run, str(budgets.path))
     busy = ["the run"] if run.manifest is not None and run.manifest.suspect else []
     judged = [doubted(judge_limit(each, run, amount), busy) for each in applied.limits]
-    judged += [*judge_failures([*applied.limits, *applied.margins], run, amount), *judge_ending(run.manifest)]
+    judged += [*judge_failures([*applied.limits, *applied.margins], run, amount), *judge_ending(run)]
     comparison, said = None, list(_doubts(run))
     if base is not None:
         check_comparable(base, run, allow)

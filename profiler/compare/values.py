@@ -11,6 +11,15 @@ from profiler.analysis.measured import Array, Measured, numbers
 from profiler.analysis.phases import PHASES
 
 _OF_CALLS: Final[Mapping[str, str]] = {"call_time": "call_e2e_ns", "ttft": "ttft_ns", "tpot": "tpot_ns"}
+# Parts of a call that the engine alone can tell: without its word they take 0 of a chain, which is no figure.
+_TOLD_BY_ENGINE: Final[Mapping[str, str]] = {
+    "queue": "queue_ns",
+    "prefill": "prefill_ns",
+    "decode": "decode_ns",
+    "inference": "inference_ns",
+    "load": "timing_source",
+    "delivery": "timing_source",
+}
 _COLUMNS: Final[Mapping[str, str]] = {
     "chain_time": "e2e_ns",
     "llm_calls": "calls",
@@ -32,10 +41,13 @@ def per_chain(metric: str, measured: Measured) -> Array:
 
     Args:
         metric: without a quantile. Times are nanoseconds; those of calls are the mean over the chain's calls that tell
-            it. `cache_hits` is the share of the chain's prompt tokens.
+            it. `cache_hits` is the share of the chain's prompt tokens. Phases of the engine are missing where a call of
+            the chain has no word of the engine's on it.
         measured: the chains that count.
     """
     chains = len(measured.chains)
+    if metric in _TOLD_BY_ENGINE:
+        return np.where(_untold(metric, measured), np.nan, numbers(measured.chains[_COLUMNS[metric]]))
     if metric in _COLUMNS:
         return numbers(measured.chains[_COLUMNS[metric]])
     if metric in _OF_CALLS:
@@ -49,6 +61,16 @@ def per_chain(metric: str, measured: Measured) -> Array:
         prompt, cached = cached_tokens(measured)
         return _divided(cached, prompt)
     return _tokens(measured, "input_tokens" if metric == "prompt_tokens" else metric)
+
+
+def _untold(phase: str, measured: Measured) -> Array:
+    """Of each chain, whether the engine left one of its calls without this part."""
+    calls = measured.answered
+    missing = calls[_TOLD_BY_ENGINE[phase]].isna().to_numpy(dtype=bool)
+    if phase == "decode":  # of one token there is none
+        single = numbers(calls["output_tokens"]) <= 1
+        missing = missing & ~(single & calls["timing_source"].notna().to_numpy(dtype=bool))
+    return np.bincount(calls["chain"].to_numpy()[missing], minlength=len(measured.chains)) > 0
 
 
 def cached_tokens(measured: Measured) -> tuple[Array, Array]:

@@ -10,20 +10,28 @@ from profiler.compare.comparison import Recorded
 from profiler.compare.limits import judge_limit
 from profiler.compare.selection import chosen, of_tasks
 from profiler.stats.paired import Verdict
-from profiler.store.manifest import Manifest
 
 
-def judge_ending(manifest: Manifest | None) -> list[Judged]:
-    """An entry for a run that did not come to its end; none for one that did, or of which nothing is known.
+def judge_ending(run: Recorded) -> list[Judged]:
+    """An entry for a run that did not come to its end, or is not all there; none if it is, or nothing tells.
 
     Figures of what was measured until then say nothing of what was not: *cannot tell*. One that failed is regressed.
     """
-    if manifest is None or manifest.status == "finished":
+    manifest = run.manifest
+    if manifest is None:
         return []
-    verdict = Verdict.REGRESSED if manifest.status == "failed" else Verdict.CANNOT_TELL
-    missing = f"{manifest.chains.finished} of {manifest.chains.planned} chains ran"
-    why = f"the run is {manifest.status}, {missing}{f': {manifest.error}' if manifest.error else ''}"
-    return [Judged("run", verdict, "finished", "count", None, reason=why)]
+    told = Judged("run", Verdict.CANNOT_TELL, "finished", "count", None)
+    if manifest.status != "finished":
+        verdict = Verdict.REGRESSED if manifest.status == "failed" else Verdict.CANNOT_TELL
+        missing = f"{manifest.chains.finished} of {manifest.chains.planned} chains ran"
+        why = f"the run is {manifest.status}, {missing}{f': {manifest.error}' if manifest.error else ''}"
+        return [replace(told, verdict=verdict, reason=why)]
+    there = int((~run.tables.chains["warmup"]).sum())
+    if there < manifest.chains.finished:
+        return [
+            replace(told, reason=f"of {manifest.chains.finished} chains that ended, {there} are there: spans are lost")
+        ]
+    return []
 
 
 def judge_failures(budgets: Sequence[Limit | Margin], run: Recorded, words: Words) -> list[Judged]:

@@ -7,6 +7,7 @@ from profiler.compare.budgets import Judged, Limit, Selection, doubted
 from profiler.compare.comparison import compare
 from profiler.compare.limits import judge_limit, judge_trajectory
 from profiler.compare.vocabulary import metrics
+from profiler.compare.wholeness import judge_ending
 from profiler.report.comparison_words import amount
 from profiler.stats.paired import Verdict
 
@@ -55,6 +56,25 @@ def test_what_no_chain_tells_cannot_be_told():
     assert (found.verdict, found.value) == (OPEN, None)
 
 
+@pytest.mark.parametrize("phase", ["load", "queue", "prefill", "decode", "inference", "delivery"])
+def test_a_phase_that_the_engine_does_not_tell_is_not_0_and_within_its_limit(phase):
+    found = limit(f"{phase}.max", tasks([asked(timed=False, queue_ns=None, prefill_ns=None)]), at_most=1 * MS)
+    assert (found.verdict, found.value) == (OPEN, None)
+
+
+def test_a_phase_that_is_told_is_judged():
+    assert limit("prefill.max", tasks([asked(prefill=3)]), at_most=2 * MS).verdict is REGRESSED
+    assert limit("queue.max", tasks([asked()]), at_most=2 * MS).verdict is FINE
+
+
+def test_a_run_whose_spans_are_lost_is_not_whole():
+    run = recorded(tasks([asked()], [asked()]), run=manifest(chains={"planned": 3, "finished": 3}))
+    (found,) = judge_ending(run)
+    assert (found.verdict, found.name) == (OPEN, "run")
+    assert "of 3 chains that ended, 2 are there" in found.reason
+    assert judge_ending(recorded(run.tables, run=manifest(chains={"planned": 2, "finished": 2}))) == []
+
+
 def test_a_limit_holds_for_the_tasks_that_it_names():
     made = tasks([asked(100)], [asked(900)])
     assert limit("chain_time.max", made, at_most=500 * MS).verdict is REGRESSED
@@ -63,7 +83,7 @@ def test_a_limit_holds_for_the_tasks_that_it_names():
 
 @pytest.mark.parametrize("name", metrics())
 def test_every_metric_can_be_judged(name):
-    found = limit(name, tasks([asked(), asked()], [asked()]), at_most=1e12)
+    found = limit(name, tasks(*[[asked(inference_ns=0)] * 2, [asked(inference_ns=0)]]), at_most=1e12)
     assert found.verdict in (FINE, OPEN)
     assert found.value is not None
 

@@ -165,7 +165,7 @@ class ProfiledRun:
             from profiler.report.text import safe
 
             kinds = safe(", ".join(sorted({str(kind) for kind in failed["error_type"]})))
-            self._fail(f"{len(failed)} of {len(self.chains)} chains failed ({kinds})", failed)
+            self._fail(f"{len(failed)} of {len(self.chains)} chains failed ({kinds})", failed, why=True)
 
     def assert_p50_chain(self, max_s: float) -> None:
         """The median chain takes at most so many seconds."""
@@ -221,9 +221,9 @@ class ProfiledRun:
     ) -> None:
         """Chains are not slower than a baseline's beyond doubt, task by task.
 
-        Fails if they are, or if the runs differ in more than what was changed. If it cannot be told, whether they are
-        slower by the margin or more, or there is no baseline, the test is skipped with what it would take: neither a
-        pass nor an alarm.
+        Fails if they are, if none of them ended well, or if the runs differ in more than what was changed. If it cannot
+        be told, whether they are slower by the margin or more, or there is no baseline, the test is skipped with what
+        it would take: neither a pass nor an alarm.
 
         Args:
             baseline: a run; what --profiler-baseline names if None.
@@ -242,6 +242,7 @@ class ProfiledRun:
             pytest.skip(f"no baseline to compare with: {named}; keep one with --profiler-out")
         base = ProfiledRun(path)
         self._check_comparable(base, allow)
+        self._some(self.good_chains)
         result = paired_ratio(base.seconds_by_task(), self.seconds_by_task(), margin=margin)
         found = verdict(result, margin=margin)
         if found is Verdict.NOT_REGRESSED:
@@ -282,7 +283,7 @@ class ProfiledRun:
     def _some(self, chains: pd.DataFrame) -> pd.DataFrame:
         __tracebackhide__ = True
         if chains.empty:
-            self._fail(f"none of {len(self.chains)} chains ended well", self.chains)
+            self._fail(f"none of {len(self.chains)} chains ended well", self.chains, why=True)
         return chains
 
     def _quantile(self, what: str, rows: pd.DataFrame, column: str, p: float, max_s: float) -> None:
@@ -299,14 +300,18 @@ class ProfiledRun:
             sure = f" [95%: {low} to {high}]"
         self._fail(f"{what} is {found.value:.3g} s{sure}, {max_s:g} s are allowed ({found.n} seen)", rows, column)
 
-    def _fail(self, message: str, rows: pd.DataFrame | None = None, column: str = "e2e_ns") -> None:
+    def _fail(
+        self, message: str, rows: pd.DataFrame | None = None, column: str = "e2e_ns", *, why: bool = False
+    ) -> None:
         __tracebackhide__ = True
+        from profiler.report.failure_words import failure_words
         from profiler.report.text import safe
 
         lines = [message]
         if rows is not None and len(rows):
             worst = rows.sort_values(column, ascending=False).head(_NAMED)
             lines += [f"  {self._named(row, column)}" for row in worst.to_dict("records")]
+        lines += [f"  {each}" for each in (failure_words(self.run.manifest) if why else ())]
         findings = self.run.findings
         if findings:
             lines.append(f"  most to gain: {safe(findings[0].title, 400)}")

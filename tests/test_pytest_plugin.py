@@ -79,12 +79,19 @@ def test_failed_chains_are_told_and_a_run_that_cannot_be_made_says_why(project):
             run = profile("agent.py", inputs=["one", "fail"], options=["--backend", "sim"], warmup=0)
             with pytest.raises(AssertionError, match=r"1 of 2 chains failed \\(RuntimeError\\)"):
                 run.assert_no_failed_chains()
+            with pytest.raises(AssertionError, match="the first chain that failed, .*: RuntimeError at agent.py"):
+                run.assert_no_failed_chains()
             run.assert_p95_chain(max_s=60)
+        def test_all_failed(profile):
+            run = profile("agent.py", inputs=["fail"], options=["--backend", "sim"], warmup=0)
+            good = profile("agent.py", inputs=["one"], options=["--backend", "sim"], warmup=0)
+            with pytest.raises(AssertionError, match="none of 1 chains ended well"):
+                run.assert_not_slower(good.path, allow=["tasks"])
         def test_no_agent(profile):
             with pytest.raises(AssertionError, match="ended with exit code 2"):
                 profile("nowhere.py", inputs=["one"])
     """)
-    result.assert_outcomes(passed=2)
+    result.assert_outcomes(passed=3)
 
 
 def test_a_baseline_is_kept_and_compared_with(project, pytester):

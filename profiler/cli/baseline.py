@@ -90,8 +90,8 @@ def doubts(manifest: Manifest) -> Iterator[str]:
 @baseline.command("list")
 @_folder_option
 def list_(folder: Path) -> int:
-    """Every baseline: what ran against what, when, and how many chains."""
-    from profiler.report.text import safe
+    """Every baseline: what ran against what, when, how many chains ended well, and of which commit."""
+    from profiler.report.text import plural, safe
     from profiler.store.baseline import is_baseline, load_baseline
 
     found = sorted(each for each in folder.iterdir() if is_baseline(each)) if folder.is_dir() else []
@@ -105,8 +105,16 @@ def list_(folder: Path) -> int:
             continue
         served = f"{manifest.engine.get('name')} {manifest.engine.get('model', '')}".strip()
         agent = manifest.agent.get("name", "agent")
-        click.echo(safe(f"{each.name}  {agent} against {served}, {manifest.created}, {len(tables.chains)} chains", 200))
+        good = tables.chains[~tables.chains["warmup"] & ~tables.chains["failed"]]
+        chains = f"{plural(len(good), 'chain')} of {plural(good['task_id'].nunique(), 'task')}"
+        click.echo(safe(f"{each.name}  {agent} against {served}, {manifest.created}, {chains}{_commit(manifest)}", 200))
     return 0
+
+
+def _commit(manifest: Manifest) -> str:
+    git = manifest.git or {}
+    commit = git.get("commit")
+    return f", commit {str(commit)[:12]}{' with changes' if git.get('dirty') else ''}" if commit else ""
 
 
 @baseline.command("show")

@@ -205,6 +205,7 @@ def judge(run: Recorded, base: Recorded | None, budgets: Budgets, cannot_tell: s
     from profiler.report.check import Checked
     from profiler.report.check_words import tell
     from profiler.report.comparison_words import amount, change_lines, off_script_lines, remarks
+    from profiler.report.failure_words import failure_words
 
     applied = applying(budgets.limits, budgets.margins, run, str(budgets.path))
     busy = ["the run"] if run.manifest is not None and run.manifest.suspect else []
@@ -223,7 +224,7 @@ def judge(run: Recorded, base: Recorded | None, budgets: Budgets, cannot_tell: s
         lines = list(change_lines(comparison) if comparison else off_script_lines(off_script_of(run.tables)))
         trajectory = judge_trajectory(run, comparison, lines)
         judged += [] if trajectory is None else [trajectory]
-    said += applied.remarks(run)
+    said = [*failure_words(run.manifest), *said, *applied.remarks(run)]
     if comparison is not None and not comparison.tasks and not _told_all_the_same(judged):
         raise nothing_shared(comparison)
     against = None if base is None else base.name

@@ -124,7 +124,10 @@ def _in_turns(asked: Measuring, spec: Spec, revision: str) -> tuple[Recorded, Re
         for side in ready.sides:
             side.finish()
     base, run = (side.run for side in ready.sides)
-    note(f"both runs kept in {shown_path(base.parent)}; again: profiler check {shown_path(run)} --against {base}")
+    allow = f" --allow {','.join(sorted(asked.allow))}" if asked.allow else ""
+    kept = shown_path(run)
+    note(f"both runs kept in {shown_path(base.parent)}; again: profiler check {kept} --against {base}{allow}")
+    note(f"every step and phase: profiler compare {base} {kept}{allow}")
     said = warming_words(measured, (revision, "the candidate"), ready.warmup, "--run")
     return _load(run, asked.agent), _load(base, _named(revision, ready)), [*_of_sides(revision, ready), *said]
 

@@ -109,7 +109,10 @@ def compare(
 
     first, second = loaded[0].run, loaded[1].run
     if first is None or second is None:
-        raise UsageError("html draws chains, and a baseline has no spans", remedy="choose another --format")
+        raise UsageError(
+            "html draws chains, and a baseline has no spans",
+            remedy="name the run that it was made of, or choose another --format",
+        )
     write_comparison_html(first, second, compared[0], target, force=force)
     return 0
 

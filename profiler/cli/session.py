@@ -183,7 +183,10 @@ def _check_record_script(options: Options) -> None:
     if target is None:
         return
     if target.exists():
-        raise UsageError(f"{target} exists already and will not be overwritten", remedy="name another file")
+        raise UsageError(
+            f"{target} exists already and will not be overwritten",
+            remedy="name another file, or remove this one to record anew",
+        )
     if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
         raise UsageError(f"cannot write to {target.parent}", remedy="choose another place for --record-script")
 

@@ -48,6 +48,10 @@ class Checked:
         """What takes longer than in the baseline, where that matters."""
         return () if self.verdict is Verdict.NOT_REGRESSED else self.told.blame
 
+    def size(self, judged: Judged) -> str | None:
+        """Of a ratio the mean of the baseline and of the run: `1,071 → 1,764`; None where that is not known."""
+        return self.told.sizes.get(judged.name) if judged.unit == "ratio" else None
+
     @property
     def passed(self) -> bool:
         """Whether the exit code is 0."""
@@ -76,11 +80,16 @@ def _words(value: float, unit: str) -> str:
     return f"×{value:.3f}" if unit == "ratio" else amount(value, unit if unit in (DURATION, "share") else "count")
 
 
-def line(judged: Judged) -> str:
-    """One line of text."""
-    reason = f": {judged.reason}" if judged.reason else ""
-    shown = "" if judged.value is None else f" {value_words(judged)},"
-    return f"{judged.name}{shown} {judged.bound}{reason}"
+def line(judged: Judged, checked: Checked) -> str:
+    """One line of text: `prompt_tokens ×1.680 (1.567 to 1.800), 1,071 → 1,764; allowed: less than 2% more`."""
+    if judged.value is None and judged.verdict is Verdict.NOT_REGRESSED:
+        return f"{judged.name} {judged.bound}"
+    allowed = f"allowed: {judged.bound}"
+    if judged.value is None:
+        return f"{judged.name}: {judged.reason}; {allowed}" if judged.reason else f"{judged.name}; {allowed}"
+    size = checked.size(judged)
+    measured = f"{value_words(judged)}{f', {size}' if size else ''}"
+    return f"{judged.name} {measured}; {allowed}{f'; {judged.reason}' if judged.reason else ''}"
 
 
 def render_check(checked: Checked) -> str:
@@ -88,7 +97,7 @@ def render_check(checked: Checked) -> str:
     against = f" against {checked.against}" if checked.against else ""
     lines = [safe(f"{checked.verdict.value}: {checked.run}{against}", 400), ""]
     width = max(len(each.verdict.value) for each in checked.judged)
-    lines += [f"{each.verdict.value:<{width}}  {safe(line(each), 1000)}" for each in ordered(checked.judged)]
+    lines += [f"{each.verdict.value:<{width}}  {safe(line(each, checked), 1000)}" for each in ordered(checked.judged)]
     if checked.explained:
         lines += ["", "Where more time goes", *(f"  {safe(each, 600)}" for each in checked.explained)]
     lines += ["", *(f"! {safe(each, 600)}" for each in checked.remarks)] if checked.remarks else []
@@ -134,7 +143,7 @@ def render_junit(checked: Checked) -> str:
     lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuite name="agent-chain-profiler" {counts}>']
     for each in checked.judged:
         case = f'  <testcase classname="profiler.check" name={quoteattr(safe(each.name))}'
-        said = safe(line(each), 1000)
+        said = safe(line(each, checked), 1000)
         kind = "failure" if fails(each, checked) else "skipped" if each in skipped else None
         inside = "" if kind is None else f"<{kind} message={quoteattr(said)}/>"
         lines.append(f"{case}>{inside}<system-out>{escape(said)}</system-out></testcase>")
@@ -148,7 +157,7 @@ def github_lines(checked: Checked) -> list[str]:
         if each.verdict is Verdict.NOT_REGRESSED:
             continue
         kind = "error" if fails(each, checked) else "warning"
-        said = safe(line(each), 1000).replace("%", "%25")
+        said = safe(line(each, checked), 1000).replace("%", "%25")
         found.append(f"::{kind} title=profiler check%3A {each.verdict.value}::{said}")
     return found
 

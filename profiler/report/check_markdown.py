@@ -51,7 +51,7 @@ def _table(checked: Checked, judged: Sequence[Judged]) -> Iterable[str]:
     why = any(each.reason for each in judged)
     rows = []
     for each in judged:
-        size = checked.told.sizes.get(each.name) if each.unit == "ratio" else None
+        size = checked.size(each)
         measured = f"{value_words(each)}{f'<br>{size}' if size else ''}"
         row = (f"{_SIGNS[each.verdict]} {each.verdict.value}", inert(each.name), measured, inert(each.bound))
         rows.append((*row, inert(each.reason, 600)) if why else row)

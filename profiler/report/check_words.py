@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from profiler.compare.blame import Blame
 from profiler.compare.comparison import Comparison
-from profiler.report.comparison_words import amount, blame_lines
+from profiler.report.comparison_words import LONGER, amount, blame_lines, certainty, sources_words
 from profiler.report.terminal import title
 from profiler.report.text import plural
 from profiler.store.manifest import Manifest
@@ -24,7 +24,8 @@ class Told:
     Attributes:
         title: which agent against what.
         measured: how many tasks and chains, and whether they took turns; empty without a baseline.
-        blame: what takes longer than in the baseline for sure, and why; the largest first.
+        blame: what takes longer than in the baseline for sure, and why; the largest first. Without such a step the
+            phases, if chains are longer for sure.
         sizes: name of a margin -> mean of the baseline and of the run: `4,751 → 7,799`.
     """
 
@@ -51,7 +52,13 @@ def tell(manifest: Manifest | None, comparison: Comparison | None) -> Told:
         if each.shift.base is not None and each.shift.candidate is not None
     }
     slower = replace(comparison, blame=tuple(each for each in comparison.blame if each.certain and _longer(each)))
-    return Told(named, measured, tuple(blame_lines(slower)[:_FIRST]), sizes)
+    return Told(named, measured, tuple(blame_lines(slower)[:_FIRST]) or _by_phase(comparison), sizes)
+
+
+def _by_phase(comparison: Comparison) -> tuple[str, ...]:
+    """Where no step is longer beyond chance, though chains are: the phases that make it."""
+    words = sources_words(comparison) if certainty(comparison.chain_time) == LONGER else None
+    return () if words is None else (f"{words.removesuffix('.')}; no single step is longer beyond chance",)
 
 
 def _longer(blame: Blame) -> bool:

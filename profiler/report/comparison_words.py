@@ -32,6 +32,7 @@ _OF_PHASES = {  # figures of a chain that bear on a phase
     "retry": ("failed calls",),
 }
 _LARGE = 9.9995  # ratios beyond are not told to a thousandth
+_HUGE = 1_000  # ends of an interval beyond say no more than that little is known
 
 
 def title_words(base: Manifest | None, candidate: Manifest | None) -> str:
@@ -371,4 +372,6 @@ def shown_figures(figures: Iterable[Figure]) -> list[Figure]:
 
 
 def _times(ratio: float) -> str:
+    if ratio > _HUGE:
+        return f"above {_HUGE:,}"
     return f"{ratio:.3f}" if ratio < _LARGE else f"{ratio:.1f}"

@@ -44,7 +44,7 @@ def test_a_limit_that_is_kept_is_0_and_one_that_is_broken_is_1(bench, base):
     configure(bench, LIMIT.format("400 ms"))
     result = bench.run("check", base)
     assert result.code == 1
-    assert "regressed      chain_time.max 500 ms, at most 400 ms" in result.out
+    assert "regressed      chain_time.max 500 ms; allowed: at most 400 ms" in result.out
 
 
 def test_the_budgets_may_be_in_pyproject_and_in_a_folder_above(bench, base, monkeypatch):
@@ -58,7 +58,9 @@ def test_the_budgets_may_be_in_pyproject_and_in_a_folder_above(bench, base, monk
 def test_a_baseline_is_kept_and_held_against(bench, base, slower):
     assert bench.run("baseline", "set", "main", base).code == 0
     assert max(path.name for path in (bench.folder / "traces/baselines/main").iterdir()) == "tools.parquet"
-    assert "main  react against vllm tiny" in bench.run("baseline", "list").out
+    listed = bench.run("baseline", "list").out
+    assert "main  react against vllm tiny" in listed
+    assert "3 chains of 3 tasks" in listed  # those that count: no warm-up
     assert "End to end" in bench.run("baseline", "show", "main").out
     configure(bench, MARGIN.format("main", "0%"))
     result = bench.run("check", slower)
@@ -159,6 +161,24 @@ def test_budgets_that_make_no_sense_are_usage_and_say_why(bench, base, text, sai
     assert said in result.err
 
 
+def test_why_chains_failed_is_told_and_what_to_do_if_they_left_their_script(bench):
+    message = "node 'bot/model' asked for call 1, the script has 0 there"
+    told = {"task": "t1", "repeat": 1, "type": "ScriptMismatch", "message": message, "trace_id": "1"}
+    warmup = {**told, "warmup": True, "message": "not this one"}
+    run = write_run(bench.folder / "run", traces("f", failed=True), failures=[warmup, told])
+    configure(bench, LIMIT.format("1 s"))
+    result = bench.run("check", run)
+    assert result.code == 1
+    assert f"! the first chain that failed, of task t1: ScriptMismatch: {message}" in result.out
+    assert "--record-script" in result.out
+    other = write_run(
+        bench.folder / "other", traces("g", failed=True), failures=[{**told, "type": "KeyError", "where": "bot.py:7"}]
+    )
+    result = bench.run("check", other)
+    assert "of task t1: KeyError at bot.py:7: " in result.out
+    assert "--record-script" not in result.out
+
+
 @pytest.mark.parametrize(("status", "verdict", "code"), [("interrupted", "cannot tell", 0), ("failed", "regressed", 1)])
 def test_a_run_that_did_not_come_to_its_end_does_not_pass_for_one_that_did(bench, status, verdict, code):
     run = write_run(bench.folder / "part", traces("a"), status=status, chains={"planned": 9, "finished": 3})
@@ -201,7 +221,7 @@ def test_limits_and_margins_are_for_the_tasks_of_a_tag_and_for_an_agent(bench):
     configure(bench, head + own.format('tags = "l*"') + own.format('agents = "plan*"') + margin.format('tags = "slow"'))
     result = bench.run("check", run)
     assert result.code == 1
-    assert "regressed      chain_time.max of tag l* 600 ms, at most 550 ms" in result.out
+    assert "regressed      chain_time.max of tag l* 600 ms; allowed: at most 550 ms" in result.out
     assert "regressed      chain_time of tag slow ×1.200" in result.out
     assert "! not for agent react, so not looked at: chain_time.max of agent plan*" in result.out
     configure(bench, head + own.format('tags = "lnog"'))
@@ -280,5 +300,5 @@ def test_json_junit_annotations_and_summary_tell_the_same(bench, base, monkeypat
     }
     suite = ET.parse(junit).getroot()
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("2", "1", "0")
-    assert "::error title=profiler check%3A regressed::chain_time.max 500 ms, at most 400 ms" in result.err
+    assert "::error title=profiler check%3A regressed::chain_time.max 500 ms; allowed: at most 400 ms" in result.err
     assert "🔴 regressed" in (bench.folder / "summary.md").read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 """What a check says to a reviewer: what is not well at the top, what is well behind a click."""
 
 from profiler.compare.budgets import Judged
-from profiler.report.check import Checked, render_check, value_words
+from profiler.report.check import Checked, line, render_check, value_words
 from profiler.report.check_markdown import render_check_markdown
 from profiler.report.check_words import Told
 from profiler.stats.paired import Verdict
@@ -58,3 +58,14 @@ def test_an_open_interval_is_told_by_its_one_end():
 def test_a_terminal_is_told_where_the_time_goes_only_if_something_is_wrong():
     assert "  step 3 prefill +180 ms" in render_check(checked(TOKENS))
     assert "step 3 prefill" not in render_check(checked(CALLS))
+
+
+def test_a_line_of_text_tells_what_was_measured_apart_from_what_is_allowed():
+    assert line(TOKENS, checked(TOKENS)) == (
+        "prompt_tokens ×1.700 (1.600 to 1.800), 4,751 → 7,799; allowed: less than 2% more"
+    )
+    assert line(TAIL, checked(TAIL)) == "ttft.p99 30.0 ms (20.0 ms or more); allowed: at most 300 ms; it takes 368"
+    left = Judged("trajectory", Verdict.REGRESSED, "as in the script", "", None, reason="a call; b call")
+    assert line(left, checked(left)) == "trajectory: a call; b call; allowed: as in the script"
+    kept = Judged("trajectory", Verdict.NOT_REGRESSED, "as in the script and the baseline", "", None)
+    assert line(kept, checked(kept)) == "trajectory as in the script and the baseline"

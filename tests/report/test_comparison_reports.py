@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ if str(COMPARE) not in sys.path:
 
 from compare_inputs import MS, call, compared, gap, manifest, tables, tasks, tools  # noqa: E402
 
+from profiler.report.check_words import tell  # noqa: E402
 from profiler.report.comparison import render_comparison  # noqa: E402
 from profiler.report.comparison_html import pairs_of, render_comparison_html  # noqa: E402
 from profiler.report.comparison_markdown import MARK, render_comparison_markdown  # noqa: E402
@@ -20,11 +22,13 @@ from profiler.report.comparison_words import (  # noqa: E402
     blame_lines,
     headline,
     identity_words,
+    ratio_words,
     remarks,
     signed,
     sources_words,
     title_words,
 )
+from profiler.stats.paired import paired_ratio  # noqa: E402
 
 HOSTILE = "<img src=x onerror=alert(1)> `x` @everyone \x1b[31m"
 
@@ -72,6 +76,21 @@ def test_the_phases_that_make_the_difference_are_named_with_what_changed(slower)
     )
     for text in every_text(slower):
         assert "Of the +180 ms: prefill +180 ms" in text
+
+
+def test_a_check_explains_chains_that_are_longer_for_sure_by_phase_where_no_step_is():
+    times = ((10, 15.2), (40, 60.5), (160, 241), (640, 962), (2560, 3830))
+    base, longer = (tasks(*[[call(decode=pair[side])] for pair in times]) for side in (0, 1))
+    found = compared(base, longer)
+    assert tell(None, found).blame[0].startswith("step 1 (model) decode +340 ms")
+    by_chance = replace(found, blame=tuple(replace(each, q=1.0) for each in found.blame))
+    assert tell(None, by_chance).blame == ("Of the +340 ms: decode +340 ms; no single step is longer beyond chance",)
+    assert tell(None, compared(base, base)).blame == ()
+
+
+def test_the_end_of_an_interval_that_says_nothing_is_not_told_to_a_digit():
+    wide = paired_ratio({"a": [1.0], "b": [1.0]}, {"a": [1.0], "b": [9.0]}, margin=0.05)
+    assert ratio_words(wide).endswith("to above 1,000)")
 
 
 def test_of_a_difference_that_may_be_chance_no_phase_is_named():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from profiler.api import Run
+    from profiler.compare.comparison import Recorded
 
 _LAST_LINES: Final = 20
 _NAMED: Final = 3
@@ -107,16 +108,19 @@ class Profile:
 
     def _of_baseline(self) -> Path | None:
         """The run to compare with: the one that was named, or the one of this test in a folder of runs."""
-        if self._baseline is None or (self._baseline / _SPANS).is_file():
+        if self._baseline is None or _is_kept(self._baseline):
             return self._baseline
         return next(
-            (
-                path
-                for path in (self._baseline / self._name, self._baseline / self._name / "run")
-                if (path / _SPANS).is_file()
-            ),
+            (path for path in (self._baseline / self._name, self._baseline / self._name / "run") if _is_kept(path)),
             self._baseline / self._name,
         )
+
+
+def _is_kept(path: Path) -> bool:
+    """Whether a folder is a run, or a baseline of `profiler baseline set`."""
+    from profiler.store.baseline import is_baseline
+
+    return (path / _SPANS).is_file() or is_baseline(path)
 
 
 class ProfiledRun:
@@ -221,12 +225,14 @@ class ProfiledRun:
     ) -> None:
         """Chains are not slower than a baseline's beyond doubt, task by task.
 
-        Fails if they are, if none of them ended well, or if the runs differ in more than what was changed. If it cannot
-        be told, whether they are slower by the margin or more, or there is no baseline, the test is skipped with what
-        it would take: neither a pass nor an alarm.
+        Fails if they are, if none of them ended well, if the runs differ in more than what was changed, if a pinned run
+        leaves its script or goes another way than the baseline, and if no chain ends well of a task that does in the
+        baseline: then what is left may be faster, and is not the same work. If it cannot be told, whether they are
+        slower by the margin or more, or there is no baseline, the test is skipped with what it would take: neither a
+        pass nor an alarm.
 
         Args:
-            baseline: a run; what --profiler-baseline names if None.
+            baseline: a run or a kept baseline; what --profiler-baseline names if None. One that is named here must be.
             margin: the slowdown that has to be excluded, 0.05 for 5%.
             allow: kinds of differences that are let through, as of `profiler compare`.
         """
@@ -234,16 +240,20 @@ class ProfiledRun:
         _check_bounds(margin=margin)
         import pytest
 
+        from profiler.comparable import load_side
         from profiler.stats.paired import Verdict, paired_ratio, verdict
 
         path = Path(baseline) if baseline is not None else self._baseline
-        if path is None or not (path / _SPANS).is_file():
+        if path is None or not _is_kept(path):
             named = "none is named (--profiler-baseline)" if path is None else f"{path} is none"
+            if baseline is not None:
+                self._fail(f"no baseline to compare with: {named}")
             pytest.skip(f"no baseline to compare with: {named}; keep one with --profiler-out")
-        base = ProfiledRun(path)
-        self._check_comparable(base, allow)
+        base, run = (load_side(each).recorded for each in (path, self.path))
+        self._check_comparable(base, run, allow)
         self._some(self.good_chains)
-        result = paired_ratio(base.seconds_by_task(), self.seconds_by_task(), margin=margin)
+        self._check_same_work(base, run)
+        result = paired_ratio(_seconds_by_task(base.tables.chains), self.seconds_by_task(), margin=margin)
         found = verdict(result, margin=margin)
         if found is Verdict.NOT_REGRESSED:
             return
@@ -256,27 +266,41 @@ class ProfiledRun:
         takes = "" if needed is None else f"; about {needed} tasks would show {margin:.0%}"
         pytest.skip(f"cannot tell whether chains are slower than in {path}: {seen}{takes}")
 
-    def _check_comparable(self, base: ProfiledRun, allow: Collection[str]) -> None:
+    def _check_comparable(self, base: Recorded, run: Recorded, allow: Collection[str]) -> None:
         __tracebackhide__ = True
+        from profiler.compare.comparison import same_chains
         from profiler.compare.sameness import differences, refused
         from profiler.report.comparison_words import difference_words
         from profiler.report.text import safe
 
-        if set(self.chains["trace_id"]) & set(base.chains["trace_id"]):
-            self._fail(f"{base.path} has chains of this very run: it cannot be its baseline")
-        tasks = tuple(tuple(dict.fromkeys(each.chains["task_id"].astype(str))) for each in (base, self))
-        found = differences(base.run.manifest, self.run.manifest, (tasks[0], tasks[1]))
+        if same_chains(base.tables, run.tables):
+            self._fail(f"{base.name} has chains of this very run: it cannot be its baseline")
+        found = differences(base.manifest, run.manifest, (base.tasks, run.tasks))
         if against := refused(found, allow):
             named = "; ".join(safe(difference_words(each)) for each in against)
             kinds = sorted({each.kind for each in against})
-            self._fail(f"the run cannot be compared with {base.path}: {named} (if that is meant: allow={kinds})")
+            self._fail(f"the run cannot be compared with {base.name}: {named} (if that is meant: allow={kinds})")
+
+    def _check_same_work(self, base: Recorded, run: Recorded) -> None:
+        """Chains that stop early, or fail, are faster: no pass."""
+        __tracebackhide__ = True
+        from profiler.compare.comparison import compare
+        from profiler.compare.limits import judge_trajectory
+        from profiler.report.comparison_words import change_lines, some_names
+        from profiler.stats.paired import Verdict
+
+        found = compare(base, run)
+        judged = judge_trajectory(run, found, list(change_lines(found)))
+        if judged is not None and judged.verdict is Verdict.REGRESSED:
+            self._fail(f"chains go another way than in {base.name}: {judged.reason}", self.chains)
+        lost = [task for task in found.failures[1].tasks if task not in found.failures[0].tasks and task in base.tasks]
+        if lost:
+            failed = self.chains[self.chains["failed"]]
+            self._fail(f"no chain ended well, as they do in {base.name}, of {some_names(lost, 'task')}", failed)
 
     def seconds_by_task(self) -> dict[str, list[float]]:
         """Task -> end-to-end seconds of its chains that ended well, in order."""
-        found: dict[str, list[float]] = {}
-        for task, time in zip(self.good_chains["task_id"], self.good_chains["e2e_ns"], strict=True):
-            found.setdefault(str(task), []).append(int(time) / 1e9)
-        return found
+        return _seconds_by_task(self.chains)
 
     # --- words --------------------------------------------------------------------------------------------
 
@@ -330,6 +354,14 @@ class ProfiledRun:
         what = f"{task}, step {row['position']}" if "position" in row else task
         failed = f", failed: {safe(str(row['error_type']), 100)}" if row.get("failed") else ""
         return f"{what}: {value}{failed} (trace {row['trace_id']})"
+
+
+def _seconds_by_task(chains: pd.DataFrame) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    good = chains[~chains["warmup"] & ~chains["failed"]]
+    for task, time in zip(good["task_id"], good["e2e_ns"], strict=True):
+        found.setdefault(str(task), []).append(int(time) / 1e9)
+    return found
 
 
 def _check_bounds(*, p: float = 0.5, **bounds: float) -> None:

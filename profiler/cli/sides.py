@@ -165,16 +165,19 @@ class Progress:
 
 @contextmanager
 def _termination_interrupts() -> Iterator[None]:
-    """SIGTERM ends it like Ctrl-C: sides stopped, worktrees removed."""
-    previous = signal.signal(signal.SIGTERM, _interrupt)
+    """SIGTERM and a terminal that is closed end it like Ctrl-C: sides stopped, worktrees removed. nohup is kept to."""
+    taken = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    previous = {each: signal.signal(each, _interrupt) for each in taken}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for each, handler in previous.items():
+            signal.signal(each, handler)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one is not to break off the tidying
+    for each in (signal.SIGTERM, signal.SIGHUP):  # a second one is not to break off the tidying
+        signal.signal(each, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

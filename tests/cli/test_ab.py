@@ -156,13 +156,21 @@ def test_files_are_the_callers_wherever_a_side_runs(bench):
     ]
 
 
-def test_termination_ends_it_as_an_interrupt_does():
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_termination_ends_it_as_an_interrupt_does(number):
+    kept = {each: signal.signal(each, signal.SIG_DFL) for each in (signal.SIGTERM, signal.SIGHUP)}
 
     def terminated():
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
         time.sleep(30)
 
-    with _termination_interrupts(), pytest.raises(KeyboardInterrupt):
-        terminated()
-    assert signal.getsignal(signal.SIGTERM) is before
+    try:
+        with _termination_interrupts(), pytest.raises(KeyboardInterrupt):
+            terminated()
+        assert signal.getsignal(number) is signal.SIG_DFL
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+        with _termination_interrupts():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        for each, handler in kept.items():
+            signal.signal(each, handler)

@@ -40,7 +40,7 @@ def complete_against(ctx: click.Context, param: click.Parameter, incomplete: str
 
     folder = Path(FOLDER)
     kept = [each.name for each in folder.iterdir() if is_baseline(each)] if folder.is_dir() else []
-    found = [*sorted(kept), *names(Path.cwd())]
+    found = dict.fromkeys([*sorted(kept), *names(Path.cwd())])  # a baseline is often called after its branch
     return [*(each for each in found if each.startswith(incomplete)), *complete_run(ctx, param, incomplete)]
 
 

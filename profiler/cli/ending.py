@@ -72,7 +72,7 @@ def report(manifest: Manifest, outcome: Outcome, folder: Path, *, output: str, r
     show_metrics(manifest)
     engine_spans.show(manifest.engine_spans)
     if record_script is not None:
-        _write_script(record_script, outcome)
+        _write_script(record_script, outcome, manifest)
     if outcome.fatal is not None:
         raise outcome.fatal
     if outcome.mismatch is not None:
@@ -125,7 +125,7 @@ def _show_export(manifest: Manifest) -> None:
         note(f"{export.sent} spans sent to {export.endpoint} ({export.protocol})")
 
 
-def _write_script(target: Path, outcome: Outcome) -> None:
+def _write_script(target: Path, outcome: Outcome, manifest: Manifest) -> None:
     from profiler.script import dump_script
 
     script = outcome.script()
@@ -137,7 +137,10 @@ def _write_script(target: Path, outcome: Outcome) -> None:
     except OSError as error:
         raise StoreError(f"cannot write the script {target}: {error.strerror}") from error
     calls = sum(len(task.calls) for task in script.tasks.values())
-    note(f"script of {len(script.tasks)} tasks with {calls} calls kept in {target}; replay it with --script {target}")
+    agent = Path(manifest.agent.get("path") or "AGENT")
+    found = target.absolute() == agent.with_name(f"{agent.stem}.script.json").absolute()
+    how = "it is replayed from now on (--no-script lets the model decide)" if found else f"--script {target} replays it"
+    note(f"script of {len(script.tasks)} tasks with {calls} calls kept in {shown_path(target)}; {how}")
 
 
 def note(text: str) -> None:

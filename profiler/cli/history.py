@@ -115,12 +115,20 @@ def _run(path: Path, time: float, manifest: Manifest, tables: Tables) -> Run | s
     return Run(
         str(path),
         time,
-        manifest,
+        _from_here(manifest),
         values_of(tables),
         len(counted) - failed,
         failed,
         frozenset(counted["trace_id"].astype(str)),
     )
+
+
+def _from_here(manifest: Manifest) -> Manifest:
+    """With the agent's path as it is from here, if it is below: commands that are shown can be copied elsewhere."""
+    path = Path(manifest.agent.get("path") or "")
+    if not path.is_absolute() or not path.is_relative_to(Path.cwd()):
+        return manifest
+    return manifest.model_copy(update={"agent": {**manifest.agent, "path": str(path.relative_to(Path.cwd()))}})
 
 
 def time_of(manifest: Manifest) -> float | None:

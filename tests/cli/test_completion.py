@@ -35,11 +35,12 @@ def test_a_check_is_against_branches_and_baselines_and_of_runs_or_files(tmp_path
     write_agent(tmp_path)
     commit(tmp_path)
     git(tmp_path, "branch", "maintained")
-    (tmp_path / "traces" / "baselines" / "mainly").mkdir(parents=True)
-    for name in ("run.json", "chains.parquet"):
-        (tmp_path / "traces" / "baselines" / "mainly" / name).touch()
+    for baseline in ("main", "mainly"):  # one that is called after its branch is offered once
+        (tmp_path / "traces" / "baselines" / baseline).mkdir(parents=True)
+        for name in ("run.json", "chains.parquet"):
+            (tmp_path / "traces" / "baselines" / baseline / name).touch()
     monkeypatch.chdir(tmp_path)
-    assert offered("check", "two_steps.py", "--against", "mai") == ["mainly", "main", "maintained"]
+    assert offered("check", "two_steps.py", "--against", "mai") == ["main", "mainly", "maintained"]
     found = ShellComplete(cli, {}, "profiler", "_PROFILER_COMPLETE").get_completions(["check"], "two")
     assert [(item.value, item.type) for item in found] == [("two", "file")]
 

@@ -648,11 +648,12 @@ def test_the_report_says_whether_the_trajectory_was_pinned(bench):
     agent = bench.agent()
     with serve() as (url, _):
         free = bench.run("run", agent, "--base-url", url, "--input", "a", "--out", "free")
-        bench.run(
+        recorded = bench.run(
             "run", agent, "--base-url", url, "--input", "a", "--out", "rec", "--record-script", "my_agent.script.json"
         )
         pinned = bench.run("run", agent, "--base-url", url, "--input", "a", "--out", "pinned")
     assert "Trajectory  free" in free.out
+    assert "it is replayed from now on" in recorded.err
     assert "replaying my_agent.script.json" in pinned.err.replace(str(bench.folder) + "/", "")
     assert "my_agent.script.json" in pinned.out
 

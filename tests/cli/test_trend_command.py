@@ -84,6 +84,13 @@ def test_the_run_and_the_commits_between_which_chains_became_slower_are_named(sl
     assert 'profiler ab react --a "--rev 0000006aa" --b "--rev 0000007aa"' in result.out
 
 
+def test_the_command_that_is_shown_names_the_agent_as_it_is_from_here(bench):
+    history(
+        bench.folder / "traces", [(400, 6), (500, 6)], agent={"name": "bot", "path": str(bench.folder / "a/bot.py")}
+    )
+    assert 'profiler ab a/bot.py --a "--rev 0000006aa"' in bench.run("trend", "--metric", "chain_time").out
+
+
 def test_fail_is_for_a_change_for_the_worse_that_the_newest_run_still_has(slower):
     assert slower.run("trend", "--fail").code == 1
     assert slower.run("trend", "--fail", "--metric", "prompt_tokens").code == 0

@@ -39,6 +39,9 @@ _NAMES: Final = (
 _SETTINGS: Final = ("black", "coverage", "isort", "mypy", "profiler", "pyright", "pytest", "ruff")
 _COMPLETE: Final = ".complete"
 _DISTRIBUTION: Final = "agent-chain-profiler"
+_SEE: Final = "see git log"
+_DISTRUST: Final = "dubious ownership"  # of containers, whose user is not the one who checked out
+SHALLOW: Final = "the clone is shallow: fetch the revision (git fetch --unshallow; fetch-depth: 0 of actions/checkout)"
 _LAST_LINES: Final = 12
 _SHORT: Final = 12
 
@@ -61,12 +64,29 @@ class Revision:
 
 
 def commit_of(folder: Path, revision: str) -> str | None:
-    """The full name of a revision of the repository that a folder is in; None if there is no such thing, or no git."""
+    """The full name of a revision of the repository that a folder is in; None if there is no such thing, or no git.
+
+    Raises:
+        UsageError: git refuses to read the repository: what it has is not known.
+    """
     try:
         top = _git(folder, "rev-parse", "--show-toplevel", whose="")
         return _commit(Path(top), revision)
-    except UsageError:
+    except UsageError as error:
+        if _DISTRUST in (error.details or ""):
+            raise UsageError(
+                f"git does not read the repository of {folder}: it belongs to another user",
+                remedy="let it: git config --global --add safe.directory FOLDER",
+                details=error.details,
+            ) from error
         return None
+
+
+def is_shallow(folder: Path) -> bool:
+    """Whether the repository was cloned without its history, as CI does: revisions may be missing that there are."""
+    with suppress(UsageError):
+        return _git(folder, "rev-parse", "--is-shallow-repository", whose="") == "true"
+    return False
 
 
 @contextmanager
@@ -122,7 +142,8 @@ def names(folder: Path) -> list[str]:
 
 def _commit(top: Path, revision: str) -> str:
     named = ["--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
-    return _git(top, "rev-parse", *named, whose=f"{top} has no revision {revision!r}")
+    remedy = SHALLOW if is_shallow(top) else _SEE
+    return _git(top, "rev-parse", *named, whose=f"{top} has no revision {revision!r}", remedy=remedy)
 
 
 def _import_path(top: Path, tree: Path) -> list[Path]:
@@ -151,13 +172,14 @@ def _within(agent: Path, top: Path) -> Path:
     return real.relative_to(top.resolve())
 
 
-def _git(folder: Path, *arguments: str, whose: str) -> str:
+def _git(folder: Path, *arguments: str, whose: str, remedy: str = _SEE) -> str:
     git = shutil.which("git")
     if git is None:
         raise UsageError("revisions need git, and there is none", remedy="install git")
-    done = subprocess.run([git, "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    command, environ = [git, "-C", str(folder), *arguments], {**os.environ, "LC_ALL": "C"}  # its words are looked at
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ)
     if done.returncode:
-        raise UsageError(whose, remedy="see git log", details=done.stderr.strip()[-1000:])
+        raise UsageError(whose, remedy=remedy, details=done.stderr.strip()[-1000:])
     return done.stdout.strip()
 
 

@@ -60,7 +60,7 @@ def measured_now(asked: Measuring) -> tuple[Recorded, Recorded | None, list[str]
     Raises:
         ProfilerError: whatever is wrong with the agent, its options, the revision or an engine.
     """
-    from profiler.ab.revision import commit_of
+    from profiler.ab.revision import SHALLOW, commit_of, is_shallow
     from profiler.ab.spec import parse_spec
     from profiler.comparable import found_side, load_side
     from profiler.record.agent import split_spec
@@ -80,7 +80,9 @@ def measured_now(asked: Measuring) -> tuple[Recorded, Recorded | None, list[str]
     if not found_side(Path(asked.against), asked.beside).exists():
         raise UsageError(
             f"{asked.against} is no revision of a repository that has {path}, no run, and no baseline",
-            remedy="git log shows revisions, profiler baseline list shows baselines",
+            remedy=SHALLOW
+            if is_shallow(path.absolute().parent)
+            else "git log shows revisions, profiler baseline list shows baselines",
         )
     base = load_side(Path(asked.against), folders=asked.beside).recorded
     return _alone(asked, spec), base, []

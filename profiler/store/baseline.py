@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from profiler.analysis.columns import TYPES, Tables
+from profiler.analysis.phases import PHASES
 from profiler.errors import DataError
 from profiler.store import arrow
 from profiler.store.locate import read_manifest
@@ -23,6 +24,7 @@ from profiler.store.manifest import MANIFEST_FILE, SPANS_FILE, Manifest
 FOLDER: Final = Path("traces") / "baselines"
 _LONGEST_NS: Final = 2**53  # 104 days: what a float still tells to the nanosecond
 _DURATIONS: Final = frozenset({"e2e_ns", "call_e2e_ns", "duration_ns", "path_ns", "ttft_ns", "tpot_ns"})
+_OF_PHASES: Final = frozenset(f"{phase}_ns" for phase in PHASES)
 NAMES: Final = tuple(field.name for field in fields(Tables))
 _ADDED: Final[Mapping[str, tuple[str, ...]]] = {"chains": ("task_tags",)}  # since the first version: may lack
 
@@ -101,7 +103,7 @@ def _contradictions(tables: Tables) -> Iterator[str]:
         if "span_id" in table.columns and table.duplicated(["trace_id", "span_id"]).any():
             yield f"{name}.parquet has a span twice"
         for column in table.columns:
-            if column in _DURATIONS:
+            if column in _DURATIONS or (name == "chains" and column in _OF_PHASES):
                 values = table[column].dropna()
                 if not values.between(0, _LONGEST_NS).all():
                     yield f"{name}.parquet has {column} below 0 or above 104 days"

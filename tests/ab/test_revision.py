@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from profiler.ab.revision import _without_settings, checked_out
+from profiler.ab.revision import _without_settings, checked_out, commit_of, is_shallow
 from profiler.errors import UsageError
 
 
@@ -75,6 +75,27 @@ def test_submodules_that_cannot_be_fetched_are_told(tmp_path, monkeypatch):
         checked_out(top / "agent.py", "HEAD", lambda _: None),
     ):
         pass
+
+
+def test_a_repository_that_git_does_not_trust_is_not_one_without_revisions(tmp_path, monkeypatch):
+    top = repository(tmp_path / "top")
+    assert commit_of(top, "HEAD")
+    assert commit_of(top, "nowhere") is None
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    with pytest.raises(UsageError, match="git does not read the repository") as caught:
+        commit_of(top, "HEAD")
+    assert "safe.directory" in caught.value.remedy
+
+
+def test_of_a_shallow_clone_a_revision_that_is_missing_may_be_fetched(tmp_path):
+    top = repository(tmp_path / "top")
+    git(top, "commit", "--quiet", "--allow-empty", "--message", "more")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{top}", "clone")
+    assert (is_shallow(top), is_shallow(tmp_path / "clone")) == (False, True)
+    clone = tmp_path / "clone" / "agent.py"
+    with pytest.raises(UsageError, match="has no revision 'HEAD~1'") as caught, checked_out(clone, "HEAD~1", print):
+        pass
+    assert "fetch-depth: 0" in caught.value.remedy
 
 
 def test_settings_of_tools_that_install_nothing_make_no_other_environment():

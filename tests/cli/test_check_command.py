@@ -259,6 +259,7 @@ def test_a_run_that_is_not_there_is_told_before_the_missing_file_of_limits(bench
         ("chains", lambda rows: rows[1:], "rows of chains that chains.parquet lacks"),
         ("chains", lambda rows: [{**row, "e2e_ns": 0} for row in rows], "without duration"),
         ("chains", lambda rows: [{**row, "e2e_ns": -5} for row in rows], "below 0"),
+        ("chains", lambda rows: [{**row, "prefill_ns": -5} for row in rows], "prefill_ns below 0"),
         ("calls", lambda rows: [{**row, "call_e2e_ns": 2**60} for row in rows], "above 104 days"),
         ("calls", lambda rows: rows + rows[:1], "a span twice"),
     ],

@@ -113,12 +113,11 @@ def outcome_words(measured: Measured, margin: float, budget: int, left_script: S
     words = f"{head}: {'; '.join(said)}"
     if left_script or look is None or look.result.low is None:
         return words
-    why = (
-        "of few tasks pairs are the units here, and all looks count"
-        if measured.pairs_are_units
-        else "all looks count here"
+    units = ", and with few tasks is over pairs" if measured.pairs_are_units else ""
+    return (
+        f"{words}. This interval decides: it allows for every look on the way{units}. Those below are over tasks, "
+        "as if there had been one look"
     )
-    return f"{words}. {why[0].upper()}{why[1:]}; intervals of the comparison are over tasks, for one look"
 
 
 def _time(seconds: float) -> str:

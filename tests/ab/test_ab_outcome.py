@@ -66,4 +66,5 @@ def test_a_side_that_always_fails_is_regressed_without_any_time():
 def test_an_interval_says_what_it_counts_and_why_the_other_one_differs():
     words = outcome_words(measured(*[WELL] * 20), 5.0, 20)
     assert re.search(r"\[.*% to .*% over 20 pairs\]", words)
-    assert "intervals of the comparison are over tasks, for one look" in words
+    assert "allows for every look on the way, and with few tasks is over pairs" in words
+    assert "Those below are over tasks, as if there had been one look" in words

@@ -132,4 +132,4 @@ def test_a_prompt_that_is_longer_by_a_few_words_is_caught(project, capfd):
 def test_a_call_that_is_added_or_left_out_is_caught(project, capfd, old, new):
     change(project, old, new)
     assert own_gate.counts("plain_openai", project / "run") == 1
-    assert re.search(r"^regressed +trajectory as in the script.*call", capfd.readouterr().out, re.MULTILINE)
+    assert re.search(r"^regressed +trajectory: .*call", capfd.readouterr().out, re.MULTILINE)

@@ -77,6 +77,12 @@ engine."""
     help='What "cannot tell" does to the exit code. [default: cannot-tell of the file, else pass]',
 )
 @click.option(
+    "--trajectory",
+    type=click.Choice(["fail", "ignore"]),
+    help="What chains do that go another way than the script or the baseline. [default: trajectory of the file, else "
+    "fail]",
+)
+@click.option(
     "--allow",
     metavar="KIND[,KIND]",
     multiple=True,
@@ -109,6 +115,7 @@ def check(
     against: str | None,
     config: Path | None,
     cannot_tell: str | None,
+    trajectory: str | None,
     allow: frozenset[str],
     rounds: int | None,
     run_options: str | None,
@@ -142,6 +149,7 @@ def check(
             )
         check_there(Path(path))
     budgets = load_budgets(config or find_budgets(Path.cwd()))
+    budgets = replace(budgets, trajectory=trajectory or budgets.trajectory)
     named = against or budgets.against
     if budgets.margins and named is None:
         raise UsageError(
@@ -224,6 +232,8 @@ def judge(run: Recorded, base: Recorded | None, budgets: Budgets, cannot_tell: s
         lines = list(change_lines(comparison) if comparison else off_script_lines(off_script_of(run.tables)))
         trajectory = judge_trajectory(run, comparison, lines)
         judged += [] if trajectory is None else [trajectory]
+    elif off_script_of(run.tables) or (comparison is not None and comparison.changes):
+        said.append("chains go another way than the script or the baseline, which is not judged: trajectory is ignored")
     said = [*failure_words(run.manifest), *said, *applied.remarks(run)]
     if comparison is not None and not comparison.tasks and not _told_all_the_same(judged):
         raise nothing_shared(comparison)

@@ -58,6 +58,11 @@ def test_calls_that_do_not_suit_the_script_are_a_changed_trajectory_for_a_check(
     assert (verdict, each["trajectory"]) == ("regressed", "regressed")
     reason = next(each["reason"] for each in json.loads(result.out)["checks"] if each["name"] == "trajectory")
     assert f"the candidate {said}" in reason
+    again = repository.run(
+        *("check", "out/candidate", "--against", "out/baseline", "--trajectory", "ignore", "--format", "json")
+    )
+    assert "trajectory" not in verdicts(again)[1]
+    assert any("another way" in each for each in json.loads(again.out)["remarks"])
 
 
 @pytest.mark.parametrize(("answers", "said"), [(2, LACKS), (0, LEAVES_OUT)])

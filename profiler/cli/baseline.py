@@ -90,7 +90,7 @@ def doubts(manifest: Manifest) -> Iterator[str]:
 @baseline.command("list")
 @_folder_option
 def list_(folder: Path) -> int:
-    """Every baseline: what ran against what, when, how many chains ended well, and of which commit."""
+    """Every baseline: what ran against what, when, chains and commit."""
     from profiler.report.text import plural, safe
     from profiler.store.baseline import is_baseline, load_baseline
 

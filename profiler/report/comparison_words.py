@@ -32,6 +32,7 @@ _OF_PHASES = {  # figures of a chain that bear on a phase
     "retry": ("failed calls",),
 }
 _LARGE = 9.9995  # ratios beyond are not told to a thousandth
+_HOPELESS = 10.0  # elevenfold times: said as a figure, it would only look like one
 _HUGE = 1_000  # ends of an interval beyond say no more than that little is known
 
 
@@ -99,7 +100,10 @@ def headline(comparison: Comparison) -> str:
 
 def found_words(ratio: PairedRatio) -> str:
     """What this comparison would have found."""
-    size = percent((ratio.smallest_effect or 1.0) - 1)
+    smallest = (ratio.smallest_effect or 1.0) - 1
+    if smallest >= _HOPELESS:
+        return f"With {plural(ratio.tasks, 'task')} hardly any slowdown would be found: it takes more."
+    size = percent(smallest)
     return f"With {plural(ratio.tasks, 'task')} it takes a slowdown of {size} to be found four times out of five."
 
 

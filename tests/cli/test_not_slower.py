@@ -47,3 +47,13 @@ def test_a_pinned_run_that_leaves_calls_out_is_no_pass(tmp_path):
 def test_a_baseline_that_a_test_names_must_be_there(base):
     with pytest.raises(AssertionError, match=r"no baseline to compare with: .*nowhere is none"):
         ProfiledRun(base).assert_not_slower("nowhere")
+
+
+def test_a_slowdown_that_drift_may_explain_is_skipped_and_a_larger_one_fails(base, tmp_path):
+    slower = ProfiledRun(write_run(tmp_path / "slower", traces("b", longer=30, start=100_000)))
+    with pytest.raises(pytest.skip.Exception, match="a drift of 5% in either run cannot be excluded"):
+        slower.assert_not_slower(base)
+    with pytest.raises(AssertionError, match="chains are slower than in"):
+        slower.assert_not_slower(base, drift=0)
+    with pytest.raises(AssertionError, match="chains are slower than in"):
+        ProfiledRun(write_run(tmp_path / "much", traces("c", longer=100, start=200_000))).assert_not_slower(base)

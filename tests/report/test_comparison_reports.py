@@ -121,6 +121,11 @@ def test_without_a_difference_the_smallest_one_that_would_be_found_is_told():
     assert "With 12 tasks it takes a slowdown of 1.8% to be found" in headline(compared(base, noise))
 
 
+def test_a_slowdown_that_only_looks_like_a_figure_is_none():
+    base, other = (tasks([call(decode=10)], [call(decode=times)]) for times in (10, 1_000))
+    assert "With 2 tasks hardly any slowdown would be found: it takes more." in headline(compared(base, other))
+
+
 def test_of_one_task_the_headline_claims_nothing():
     found = headline(compared(tasks([call(decode=100)]), tasks([call(decode=300)])))
     assert found.endswith("of one task, so nothing tells how sure that is.")

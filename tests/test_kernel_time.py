@@ -153,19 +153,29 @@ def message(ago_ns: int, kind: int = 35, layout: str = "@ll"):
 
 
 def test_a_stamp_is_moved_from_the_wall_clock_to_the_counter():
-    before_ns = perf_counter_ns()
-    stamped = StampedSocket(Scripted(message(5 * MS)))
-    assert stamped.recv(10) == b"x"
-    assert before_ns - 6 * MS < stamped.received_ns < perf_counter_ns() - 4 * MS
+    for _ in range(5):  # between its two clocks the test may lose its turn
+        before_ns = perf_counter_ns()
+        stamped = StampedSocket(Scripted(message(5 * MS)))
+        assert stamped.recv(10) == b"x"
+        moved = before_ns - 6 * MS < stamped.received_ns < perf_counter_ns() - 4 * MS
+        if moved:
+            break
+    assert moved
 
 
 @pytest.mark.parametrize(
     "messages",
-    [(), (message(-60_000 * MS),), (message(60_000 * MS),), (message(0, kind=29),), ((1, 35, b"short"),)],
+    [
+        list,
+        lambda: [message(-60_000 * MS)],
+        lambda: [message(60_000 * MS)],
+        lambda: [message(0, kind=29)],
+        lambda: [(1, 35, b"short")],
+    ],
     ids=["none", "in the future", "a minute ago", "of another kind", "of another size"],
 )
 def test_what_cannot_be_a_stamp_is_none(messages):
-    stamped = StampedSocket(Scripted(*messages))
+    stamped = StampedSocket(Scripted(*messages()))
     stamped.recv(10)
     assert stamped.received_ns is None
 

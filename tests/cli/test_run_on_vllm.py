@@ -102,12 +102,14 @@ def test_a_run_starts_measures_and_stops_the_engine(managed, bench):
     assert manifest["engine"]["random_weights"] is True
     assert "engine timing for 6 of 6 calls (100%) from vllm.metrics (6) and vllm.spans (6)" in out
     assert "its timing is real, its text is not" in out
-    assert "by its own metrics, at" in out
     sampled = manifest["engine_metrics"]
     assert (sampled["source"], sampled["failed"], sampled["error"]) == ("vllm", 0, None)
     header = json.loads((bench.folder / "out" / "engine-metrics.jsonl").read_text().splitlines()[0])
     assert set(header["names"]) == {"running", "waiting", "kv_cache_usage", "preemptions"}
-    assert load_run(bench.folder / "out").tables.calls["engine_running"].notna().any()
+    running = load_run(bench.folder / "out").tables.calls["engine_running"]
+    assert running.notna().any()
+    seen_running = running.max() > 0  # samples fall between calls, too, and then there is nothing to tell
+    assert ("by its own metrics, at" in " ".join(out.split())) == seen_running
     port = int(manifest["engine"]["base_url"].rsplit(":", 1)[1].split("/")[0])
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0, "the port is free again"

@@ -2,11 +2,11 @@
 
     ask |-|  wait           |-| ask …       waiting for the period, or for fifty times what asking takes if that is more
 
-Answering takes the engine time that its requests lack: so at most a fiftieth of the time passes with it, and only the
-few lines that are wanted are asked for where that can be had: 1 ms instead of 16 on vLLM 0.32 (on a busy machine). What
-asking takes is the least of the last few times: a busy process of ours only adds, and so does opening the connection,
-which is why it asks again after the period. A thread of its own asks; an engine that does not answer costs the run
-nothing.
+Answering takes the engine time that its requests lack: so after the second question at most a fiftieth of the time
+passes with it, and only the few lines that are wanted are asked for where that can be had: 1 ms instead of 16 on vLLM
+0.32 (on a busy machine). What asking takes is the least of the last few times: a busy process of ours only adds, and so
+does opening the connection, which is why it asks again after the period. A thread of its own asks; an engine that does
+not answer costs the run nothing.
 """
 
 from __future__ import annotations
